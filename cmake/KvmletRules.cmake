@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# Compiler flags, and the functions every folder uses: kvmlet_library,
+# kvmlet_test, kvmlet_fuzz.
+
+find_program(KVMLET_CCACHE ccache)
+if(KVMLET_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${KVMLET_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${KVMLET_CCACHE})
+endif()
+
+add_library(kvmlet_flags INTERFACE)
+target_compile_options(kvmlet_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wsign-conversion -Werror
+  -fno-strict-aliasing -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+target_include_directories(kvmlet_flags INTERFACE ${CMAKE_SOURCE_DIR})
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_options(kvmlet_flags INTERFACE -ffunction-sections
+                                                -fdata-sections)
+  target_link_options(kvmlet_flags INTERFACE -Wl,--gc-sections)
+endif()
+if(KVMLET_SANITIZE)
+  target_compile_options(kvmlet_flags INTERFACE
+    -fsanitize=${KVMLET_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(kvmlet_flags INTERFACE -fsanitize=${KVMLET_SANITIZE})
+endif()
+if(KVMLET_FUZZ)
+  # Abseil's headers draw warnings from clang that gcc does not have.
+  target_compile_options(kvmlet_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# kvmlet_library(NAME SRCS ... DEPS ...): one library a folder.
+function(kvmlet_library name)
+  cmake_parse_arguments(L "" "" "SRCS;DEPS" ${ARGN})
+  add_library(kvmlet_${name} STATIC ${L_SRCS})
+  target_link_libraries(kvmlet_${name} PUBLIC kvmlet_flags ${L_DEPS})
+endfunction()
+
+# kvmlet_test(NAME SRCS ... DEPS ... [LABEL unit|kvm]): one test program, each
+# of its gtest cases a ctest test.
+function(kvmlet_test name)
+  cmake_parse_arguments(T "" "LABEL" "SRCS;DEPS" ${ARGN})
+  if(NOT T_LABEL)
+    set(T_LABEL unit)
+  endif()
+  add_executable(${name} ${T_SRCS})
+  target_link_libraries(${name} PRIVATE kvmlet_flags ${T_DEPS}
+                                        GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} TEST_PREFIX "${T_LABEL}." DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS ${T_LABEL} TIMEOUT 120)
+endfunction()
+
+# kvmlet_fuzz(NAME SRCS ... DEPS ...): with KVMLET_FUZZ a libFuzzer program;
+# otherwise a program that replays tests/fuzz/corpus/NAME, as a unit test.
+function(kvmlet_fuzz name)
+  cmake_parse_arguments(F "" "" "SRCS;DEPS" ${ARGN})
+  if(KVMLET_FUZZ)
+    add_executable(${name} ${F_SRCS})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(${name} ${F_SRCS} ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.cc)
+    add_test(NAME unit.corpus.${name}
+             COMMAND ${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(unit.corpus.${name} PROPERTIES LABELS unit TIMEOUT 60)
+  endif()
+  target_link_libraries(${name} PRIVATE kvmlet_flags ${F_DEPS})
+endfunction()

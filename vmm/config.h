@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the user asked for, as plain data: one struct per kind of device. The
+// command line and the JSON configuration fill it, Machine reads it. No
+// pointers, no globals; sizes are in bytes.
+#ifndef KVMLET_VMM_CONFIG_H_
+#define KVMLET_VMM_CONFIG_H_
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "vmm/memory/guest_memory.h"
+
+namespace kvmlet {
+
+struct CpuConfig {
+  uint32_t count = 1;
+  // 0 means: chosen so that sockets * cores * threads == count.
+  uint32_t sockets = 0;
+  uint32_t cores = 0;
+  uint32_t threads = 0;
+};
+
+struct MemoryConfig {
+  uint64_t size = 512ull << 20;
+  BackingOptions backing;
+};
+
+struct NumaNodeConfig {
+  std::vector<uint32_t> cpus;
+  uint64_t memory = 0;
+  // distances[j] to node j; empty means 10 to itself and 20 to the others.
+  std::vector<uint8_t> distances;
+};
+
+using MacAddress = std::array<uint8_t, 6>;
+
+struct DiskConfig {
+  std::string path;
+  std::string id;      // "disk0" when not given
+  std::string serial;  // at most 20 bytes
+  bool read_only = false;
+  bool direct = false;
+  uint16_t queues = 0;  // 0: one per vCPU, at most 4
+};
+
+enum class NetKind { kTap, kPasst, kFd };
+
+struct NetConfig {
+  NetKind kind = NetKind::kTap;
+  std::string tap;  // interface name
+  int fd = -1;
+  std::string id;
+  std::optional<MacAddress> mac;
+  uint16_t queue_pairs = 1;
+  std::optional<bool> vhost;  // unset: when the host has it
+};
+
+enum class SerialKind { kStdio, kFile, kUnix, kPty, kNull };
+
+struct SerialConfig {
+  SerialKind kind = SerialKind::kStdio;
+  std::string path;
+};
+
+enum class OnReset { kReboot, kExit };
+
+struct HangConfig {
+  bool report = false;
+  std::string dump_path;
+  bool gdb = false;
+};
+
+struct VmConfig {
+  std::string kernel;
+  std::string initrd;
+  std::string append;
+  bool append_exact = false;
+  CpuConfig cpus;
+  MemoryConfig memory;
+  std::vector<NumaNodeConfig> numa;
+  std::vector<DiskConfig> disks;
+  std::vector<NetConfig> nets;
+  bool rng = true;
+  // The virtio console carries the verdict port; with `console` its first
+  // port is also the guest's hvc0 on the terminal.
+  bool console = false;
+  std::optional<uint64_t> vsock_cid;
+  SerialConfig serial;
+  std::string qmp_path;
+  std::string verdict_path;
+  std::string events;  // PATH or "fd:N"
+  std::optional<std::chrono::nanoseconds> timeout;
+  std::optional<std::chrono::nanoseconds> idle_timeout;
+  HangConfig on_hang;
+  OnReset on_reset = OnReset::kReboot;
+
+  // Checks what can be checked without the host: counts, sizes, duplicate
+  // ids. One line that names the flag and the remedy.
+  absl::Status Validate() const;
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_CONFIG_H_

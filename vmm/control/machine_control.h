@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control plane (QMP, signals, timeouts) may do with a running
+// machine. Machine implements it; tests implement a fake, so that the protocol
+// needs no KVM.
+//
+// Threads: called on the main loop's thread only.
+#ifndef KVMLET_VMM_CONTROL_MACHINE_CONTROL_H_
+#define KVMLET_VMM_CONTROL_MACHINE_CONTROL_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace kvmlet {
+
+// QEMU's RunState names are used where they fit.
+enum class RunState { kPrelaunch, kRunning, kPaused, kGuestPanicked, kShutdown };
+
+struct VcpuInfo {
+  uint32_t index = 0;
+  int thread_id = 0;  // Linux TID
+  uint32_t socket = 0;
+  uint32_t core = 0;
+  uint32_t thread = 0;
+  uint64_t exits = 0;  // KVM exits handled by the monitor
+};
+
+struct DeviceInfo {
+  std::string id;       // "disk0"
+  std::string type;     // "virtio-blk-pci"
+  std::string address;  // "00:03.0"
+  std::string backend;  // what is behind it, for people
+};
+
+class MachineControl {
+ public:
+  virtual ~MachineControl() = default;
+  virtual RunState run_state() const = 0;
+  virtual absl::Status Pause() = 0;   // idempotent
+  virtual absl::Status Resume() = 0;  // idempotent
+  virtual absl::Status PowerButton() = 0;
+  virtual absl::Status SystemReset() = 0;
+  // Ends the monitor as if the user had asked: status 0, reason "quit".
+  virtual void Quit() = 0;
+  // The backing file of a disk was resized: tell the guest.
+  virtual absl::Status ResizeDisk(std::string_view id) = 0;
+  virtual std::string vm_name() const = 0;
+  virtual std::string arch_name() const = 0;  // "x86_64", as QEMU names it
+  virtual std::vector<VcpuInfo> vcpus() const = 0;
+  virtual std::vector<DeviceInfo> devices() const = 0;
+  virtual uint64_t memory_size() const = 0;
+  // Every vCPU's registers as text, for people; pauses the vCPUs briefly.
+  virtual absl::StatusOr<std::string> RegistersText() = 0;
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_CONTROL_MACHINE_CONTROL_H_

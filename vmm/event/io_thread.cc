@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/event/io_thread.h"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <latch>
+
+#include "vmm/base/status_macros.h"
+
+namespace kvmlet {
+
+absl::StatusOr<std::unique_ptr<IoThread>> IoThread::Create(std::string name) {
+  KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<EventLoop> loop,
+                          EventLoop::Create());
+  return std::unique_ptr<IoThread>(
+      new IoThread(name.substr(0, 15), std::move(loop)));
+}
+
+IoThread::~IoThread() {
+  const std::lock_guard lock(mutex_);
+  if (!thread_.joinable()) return;
+  loop_->Stop();
+  thread_.join();
+}
+
+void IoThread::Start() {
+  const std::lock_guard lock(mutex_);
+  if (thread_.joinable()) return;
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  thread_ = std::thread([this] { loop_->Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), name_.c_str());
+  // Return only when the loop runs: RunSync then always means its thread.
+  std::latch started(1);
+  loop_->Post([&started] { started.count_down(); });
+  started.wait();
+}
+
+}  // namespace kvmlet

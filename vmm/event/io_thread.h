@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A named thread that runs one EventLoop; devices do their I/O on it. The
+// thread starts with the first call of Start() and is joined by the
+// destructor. Signals are blocked on it.
+//
+// Threads: Start, loop and the destructor on the owner's thread.
+#ifndef KVMLET_VMM_EVENT_IO_THREAD_H_
+#define KVMLET_VMM_EVENT_IO_THREAD_H_
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/status/statusor.h"
+#include "vmm/event/event_loop.h"
+
+namespace kvmlet {
+
+class IoThread {
+ public:
+  // The name is cut to the 15 characters that Linux shows.
+  static absl::StatusOr<std::unique_ptr<IoThread>> Create(std::string name);
+  ~IoThread();
+
+  EventLoop& loop() { return *loop_; }
+  // Starts the thread and waits until its loop runs; a second call does
+  // nothing.
+  void Start();
+
+ private:
+  IoThread(std::string name, std::unique_ptr<EventLoop> loop)
+      : name_(std::move(name)), loop_(std::move(loop)) {}
+  std::string name_;
+  std::unique_ptr<EventLoop> loop_;
+  std::mutex mutex_;
+  std::thread thread_;  // guarded by mutex_
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_EVENT_IO_THREAD_H_
