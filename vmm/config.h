@@ -69,6 +69,8 @@ struct SerialConfig {
 
 enum class OnReset { kReboot, kExit };
 
+enum class LogLevel { kError, kWarning, kInfo, kDebug };
+
 struct HangConfig {
   bool report = false;
   std::string dump_path;
@@ -76,6 +78,7 @@ struct HangConfig {
 };
 
 struct VmConfig {
+  std::string name;  // may be empty
   std::string kernel;
   std::string initrd;
   std::string append;
@@ -98,6 +101,7 @@ struct VmConfig {
   std::optional<std::chrono::nanoseconds> idle_timeout;
   HangConfig on_hang;
   OnReset on_reset = OnReset::kReboot;
+  LogLevel log_level = LogLevel::kWarning;
 
   // Checks what can be checked without the host: counts, sizes, duplicate
   // ids. One line that names the flag and the remedy.

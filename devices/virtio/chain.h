@@ -19,6 +19,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace kvmlet::virtio {
@@ -38,9 +39,13 @@ class BufferCursor {
 
  protected:
   friend class DescriptorChain;
-  std::vector<iovec> buffers_;
-  size_t at_ = 0;        // current buffer
-  size_t offset_ = 0;    // within it
+  void Add(const iovec& range);
+  iovec TakePiece(uint32_t length);
+
+  // Most chains have few buffers: those cost no allocation.
+  absl::InlinedVector<iovec, 4> buffers_;
+  size_t at_ = 0;      // current buffer
+  size_t offset_ = 0;  // within it
   uint32_t remaining_ = 0;
   uint32_t consumed_ = 0;
 };
@@ -62,8 +67,11 @@ class Writer : public BufferCursor {
  public:
   // Copies in; false and nothing written when less than data.size() remains.
   [[nodiscard]] bool Write(std::span<const std::byte> data);
+  // Not for views of bytes: those are copied by the overload above, where this
+  // one would hand their host pointer to the guest.
   template <typename T>
-  [[nodiscard]] bool Write(const T& value) {
+  requires(!std::is_convertible_v<const T&, std::span<const std::byte>>)
+      [[nodiscard]] bool Write(const T& value) {
     static_assert(std::is_trivially_copyable_v<T>);
     return Write(std::as_bytes(std::span(&value, 1)));
   }

@@ -20,7 +20,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "devices/virtio/chain.h"
 #include "vmm/memory/guest_memory.h"
 
@@ -79,7 +81,10 @@ class VirtQueue {
  private:
   VirtQueue(const GuestMemory& memory, const QueueConfig& config,
             uint64_t features);
-  void PublishIndex();
+  bool Refresh();
+  bool StoreAvailEvent();
+  Gpa AvailAt(uint64_t offset) const { return config_.driver + offset; }
+  Gpa UsedAt(uint64_t offset) const { return config_.device + offset; }
 
   const GuestMemory* memory_;
   QueueConfig config_;
@@ -93,6 +98,7 @@ class VirtQueue {
   uint16_t signalled_used_ = 0;  // used.idx at the last ShouldNotify
   bool broken_ = false;
   std::string error_;
+  std::vector<iovec> scratch_;  // reused by Pop, so that it allocates rarely
 };
 
 }  // namespace kvmlet::virtio

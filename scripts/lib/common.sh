@@ -11,9 +11,10 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 # Debian's C.UTF-8 exists everywhere; messages of tools are parsed in places.
 export LC_ALL=C.UTF-8
 
-EX_USAGE=64       # bad usage
-EX_UNAVAILABLE=69 # the host lacks something
-EX_SOFTWARE=70    # a bug in the scripts
+# Exit statuses, kvmlet's own.
+export EX_USAGE=64       # bad usage
+export EX_UNAVAILABLE=69 # the host lacks something
+export EX_SOFTWARE=70    # an internal error
 
 # say TEXT...: progress for a person. Never on stdout: that belongs to the command's own output.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }

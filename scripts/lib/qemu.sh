@@ -26,7 +26,8 @@ here=$(dirname "$(readlink -f "$0")")
 lib=$here/usr/lib/x86_64-linux-gnu
 export LD_LIBRARY_PATH="$lib:$here/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export QEMU_MODULE_DIR="$lib/qemu"
-exec "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/share/seabios" "$@"
+exec "$here/usr/bin/qemu-system-x86_64" -L "$here/usr/share/qemu" -L "$here/usr/share/seabios" \
+    -L "$here/usr/lib/ipxe/qemu" "$@"
 EOF
     chmod +x "$1/qemu-system-x86_64"
 }

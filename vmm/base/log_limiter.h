@@ -24,10 +24,10 @@ class LogLimiter {
  private:
   std::string_view who_;
   mutable std::mutex mutex_;
-  int burst_left_ = 10;                               // guarded by mutex_
-  uint64_t suppressed_ = 0;                           // guarded by mutex_
-  uint64_t suppressed_total_ = 0;                     // guarded by mutex_
-  std::chrono::steady_clock::time_point last_{};      // guarded by mutex_
+  int burst_left_ = 10;                           // guarded by mutex_
+  uint64_t suppressed_ = 0;                       // guarded by mutex_
+  uint64_t suppressed_total_ = 0;                 // guarded by mutex_
+  std::chrono::steady_clock::time_point last_{};  // guarded by mutex_
 };
 
 }  // namespace kvmlet

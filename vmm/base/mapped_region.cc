@@ -31,8 +31,8 @@ MappedRegion::~MappedRegion() {
 absl::StatusOr<MappedRegion> MappedRegion::Map(size_t size, int protection,
                                                int flags, int fd,
                                                uint64_t offset) {
-  void* at = ::mmap(nullptr, size, protection, flags, fd,
-                    static_cast<off_t>(offset));
+  void* at =
+      ::mmap(nullptr, size, protection, flags, fd, static_cast<off_t>(offset));
   if (at == MAP_FAILED) {
     return PosixError(errno, absl::StrCat("mmap of ", size, " bytes"));
   }

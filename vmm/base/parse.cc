@@ -2,10 +2,10 @@
 #include "vmm/base/parse.h"
 
 #include <charconv>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -17,8 +17,8 @@ absl::string_view View(std::string_view text) {
 
 absl::Status Bad(std::string_view flag, std::string_view text,
                  std::string_view want) {
-  return absl::InvalidArgumentError(absl::StrCat(
-      View(flag), ": '", View(text), "' is not ", View(want)));
+  return absl::InvalidArgumentError(
+      absl::StrCat(View(flag), ": '", View(text), "' is not ", View(want)));
 }
 
 // The digits at the start of `text`; the rest stays in `text`.
@@ -30,13 +30,34 @@ std::optional<uint64_t> TakeDigits(std::string_view& text) {
     digits.remove_prefix(2);
   }
   uint64_t value = 0;
-  const auto [end, error] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), value,
-                      base);
+  const auto [end, error] = std::from_chars(
+      digits.data(), digits.data() + digits.size(), value, base);
   if (error != std::errc() || end == digits.data()) return std::nullopt;
   digits.remove_prefix(static_cast<size_t>(end - digits.data()));
   text = digits;
   return value;
+}
+
+// At single commas; two in a row are one comma of the text itself.
+std::vector<std::string> SplitSpec(std::string_view text) {
+  std::vector<std::string> parts(1);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != ',') {
+      parts.back().push_back(text[i]);
+    } else if (i + 1 < text.size() && text[i + 1] == ',') {
+      parts.back().push_back(',');
+      ++i;
+    } else {
+      parts.emplace_back();
+    }
+  }
+  return parts;
+}
+
+// "ro=1" is a pair, "./a=b.img" is a path: a key has no slash.
+bool IsPair(std::string_view part) {
+  const size_t equals = part.find('=');
+  return equals != part.npos && part.substr(0, equals).find('/') == part.npos;
 }
 
 }  // namespace
@@ -51,11 +72,20 @@ absl::StatusOr<uint64_t> ParseSize(std::string_view flag,
   unsigned shift = 0;
   if (!rest.empty()) {
     switch (rest.front() | 0x20) {
-      case 'k': shift = 10; break;
-      case 'm': shift = 20; break;
-      case 'g': shift = 30; break;
-      case 't': shift = 40; break;
-      default: return Bad(flag, text, kWant);
+      case 'k':
+        shift = 10;
+        break;
+      case 'm':
+        shift = 20;
+        break;
+      case 'g':
+        shift = 30;
+        break;
+      case 't':
+        shift = 40;
+        break;
+      default:
+        return Bad(flag, text, kWant);
     }
     rest.remove_prefix(1);
     if (rest == "iB" || rest == "B" || rest == "b") rest = {};
@@ -94,8 +124,7 @@ absl::StatusOr<uint64_t> ParseNumber(std::string_view flag,
   std::string_view rest = text;
   const std::optional<uint64_t> number = TakeDigits(rest);
   if (!number || !rest.empty() || *number < low || *number > high) {
-    return Bad(flag, text,
-               absl::StrCat("a number from ", low, " to ", high));
+    return Bad(flag, text, absl::StrCat("a number from ", low, " to ", high));
   }
   return *number;
 }
@@ -106,19 +135,16 @@ absl::StatusOr<SpecParser> SpecParser::Parse(std::string_view flag,
   SpecParser parser;
   parser.flag_ = std::string(flag);
   bool first = true;
-  for (absl::string_view part : absl::StrSplit(View(text), ',')) {
-    const bool has_value = absl::StrContains(part, '=');
-    if (first && positional && !has_value) {
-      parser.positional_ = std::string(part);
-      first = false;
+  for (const std::string& part : SplitSpec(text)) {
+    if (std::exchange(first, false) && positional && !IsPair(part)) {
+      parser.positional_ = part;
       continue;
     }
-    first = false;
     if (part.empty()) continue;
     Item item;
     const size_t equals = part.find('=');
-    item.key = std::string(part.substr(0, equals));
-    if (has_value) item.value = std::string(part.substr(equals + 1));
+    item.key = part.substr(0, equals);
+    if (equals != part.npos) item.value = part.substr(equals + 1);
     if (item.key.empty()) {
       return Bad(flag, text, "a list of key=value pairs");
     }
@@ -144,17 +170,27 @@ std::optional<std::string> SpecParser::Take(std::string_view key) {
 }
 
 absl::StatusOr<bool> SpecParser::TakeBool(std::string_view key) {
+  KVMLET_ASSIGN_OR_RETURN(const std::optional<bool> value,
+                          TakeOptionalBool(key));
+  return value.value_or(false);
+}
+
+absl::StatusOr<std::optional<bool>> SpecParser::TakeOptionalBool(
+    std::string_view key) {
   known_.emplace_back(key);
   for (Item& item : items_) {
     if (item.key != key) continue;
     item.taken = true;
-    if (!item.value) return true;
-    const std::string& v = *item.value;
-    if (v == "on" || v == "yes" || v == "true" || v == "1") return true;
-    if (v == "off" || v == "no" || v == "false" || v == "0") return false;
+    const std::string v = item.value.value_or("on");
+    if (v == "on" || v == "yes" || v == "true" || v == "1") {
+      return std::optional<bool>(true);
+    }
+    if (v == "off" || v == "no" || v == "false" || v == "0") {
+      return std::optional<bool>(false);
+    }
     return Bad(absl::StrCat(flag_, " ", View(key)), v, "on or off");
   }
-  return false;
+  return std::optional<bool>();
 }
 
 absl::StatusOr<std::optional<uint64_t>> SpecParser::TakeSize(

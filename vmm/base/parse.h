@@ -32,12 +32,13 @@ absl::StatusOr<uint64_t> ParseNumber(std::string_view flag,
                                      uint64_t high);
 
 // "first,key=value,flag": an optional leading positional value, then pairs and
-// bare words. Use Take* for every key that is known, then Finish() for a clear
-// error about the rest (or a key given twice).
+// bare words; ",," stands for one comma inside a value. Use Take* for every key
+// that is known, then Finish() for a clear error about the rest (or a key given
+// twice).
 class SpecParser {
  public:
-  // With `positional`, text before the first comma that has no '=' is the
-  // positional value.
+  // With `positional`, text before the first comma is the positional value
+  // when it has no '=', or a '/' before it ("./a=b.img" is a path).
   static absl::StatusOr<SpecParser> Parse(std::string_view flag,
                                           std::string_view text,
                                           bool positional);
@@ -47,6 +48,8 @@ class SpecParser {
   std::optional<std::string> Take(std::string_view key);
   // A bare word ("ro"), or "ro=on|off|yes|no|true|false".
   absl::StatusOr<bool> TakeBool(std::string_view key);
+  // The same, where "not given" is a third answer.
+  absl::StatusOr<std::optional<bool>> TakeOptionalBool(std::string_view key);
   absl::StatusOr<std::optional<uint64_t>> TakeSize(std::string_view key);
   absl::StatusOr<std::optional<uint64_t>> TakeNumber(std::string_view key,
                                                      uint64_t low,

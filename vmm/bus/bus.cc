@@ -20,9 +20,8 @@ absl::Status Bus::Add(AddressRange range, IoDevice& device) {
   if (clash_next || clash_prev) {
     const Entry& other = clash_next ? *at : *std::prev(at);
     return absl::AlreadyExistsError(absl::StrFormat(
-        "%s: %s at 0x%x overlaps %s at 0x%x", name_,
-        std::string(device.name()), range.base(),
-        std::string(other.device->name()), other.range.base()));
+        "%s: %s at 0x%x overlaps %s at 0x%x", name_, std::string(device.name()),
+        range.base(), std::string(other.device->name()), other.range.base()));
   }
   entries_.insert(at, Entry{range, &device});
   return absl::OkStatus();

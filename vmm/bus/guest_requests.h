@@ -15,16 +15,17 @@ namespace kvmlet {
 
 // The doors through which a guest's verdict can leave, named in the verdict.
 enum class Door {
-  kExitDevice,     // I/O port 0xf4, or its MMIO register on arm64
-  kVerdictPort,    // virtio-console port "kvmlet.verdict"
-  kPvpanic,        // pvpanic device
-  kAcpiSleep,      // ACPI sleep control register, S5
-  kAcpiReset,      // ACPI reset register
-  kI8042,          // keyboard controller pulse of the reset line
-  kPciReset,       // port 0xcf9
-  kPsci,           // PSCI SYSTEM_OFF or SYSTEM_RESET
-  kTripleFault,    // x86 shutdown
-  kSystemEvent,    // another KVM system event
+  kExitDevice,   // I/O port 0xf4, or its MMIO register on arm64
+  kVerdictPort,  // virtio-console port "kvmlet.verdict"
+  kPvpanic,      // pvpanic device
+  kConsole,      // a panic message on the console, before a reset
+  kAcpiSleep,    // ACPI sleep control register, S5
+  kAcpiReset,    // ACPI reset register
+  kI8042,        // keyboard controller pulse of the reset line
+  kPciReset,     // port 0xcf9
+  kPsci,         // PSCI SYSTEM_OFF or SYSTEM_RESET
+  kTripleFault,  // x86 shutdown
+  kSystemEvent,  // another KVM system event
 };
 
 class GuestRequests {

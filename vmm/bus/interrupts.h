@@ -60,8 +60,7 @@ class InterruptRouter {
  public:
   virtual ~InterruptRouter() = default;
   // `pin` is a global system interrupt (x86: I/O APIC pin, arm64: SPI number).
-  virtual absl::StatusOr<std::unique_ptr<IrqLine>> CreateLine(
-      uint32_t pin) = 0;
+  virtual absl::StatusOr<std::unique_ptr<IrqLine>> CreateLine(uint32_t pin) = 0;
   virtual absl::StatusOr<std::unique_ptr<MsiVector>> CreateMsi() = 0;
   // Writes all routes changed since the last Commit, as one batch.
   virtual absl::Status Commit() = 0;

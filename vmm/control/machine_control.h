@@ -18,7 +18,13 @@
 namespace kvmlet {
 
 // QEMU's RunState names are used where they fit.
-enum class RunState { kPrelaunch, kRunning, kPaused, kGuestPanicked, kShutdown };
+enum class RunState {
+  kPrelaunch,
+  kRunning,
+  kPaused,
+  kGuestPanicked,
+  kShutdown
+};
 
 struct VcpuInfo {
   uint32_t index = 0;

@@ -94,6 +94,7 @@ void EventLoop::RunSync(const std::function<void()>& function) {
     bool finished = false;
   };
   State state;
+  if (starter_ && !OnLoopThread()) starter_();
   bool posted = false;
   {
     const std::lock_guard lock(mutex_);
@@ -136,8 +137,7 @@ int EventLoop::WaitMilliseconds() const {
   if (timers_.empty()) return -1;
   const auto left = timers_.begin()->first.first - Clock::now();
   if (left <= Clock::duration::zero()) return 0;
-  const auto ms =
-      std::chrono::ceil<std::chrono::milliseconds>(left).count();
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
   return static_cast<int>(std::min<int64_t>(ms, 1 << 30));
 }
 
@@ -152,9 +152,9 @@ void EventLoop::Run() {
     RunPosted();
     RunTimers();
     if (stop_.load()) break;
-    const int n = ::epoll_wait(epoll_.get(), events.data(),
-                               static_cast<int>(events.size()),
-                               WaitMilliseconds());
+    const int n =
+        ::epoll_wait(epoll_.get(), events.data(),
+                     static_cast<int>(events.size()), WaitMilliseconds());
     if (n < 0) {
       PCHECK(errno == EINTR) << "epoll_wait";
       continue;

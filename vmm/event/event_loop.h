@@ -48,8 +48,14 @@ class EventLoop {
   // Runs the function on the loop's thread, later.
   void Post(std::function<void()> function);
   // Runs the function on the loop's thread and waits for it; at once when
-  // called on that thread or when the loop does not run.
+  // called on that thread or when the loop does not run. Starts the thread
+  // first when there is a starter.
   void RunSync(const std::function<void()>& function);
+  // Called by RunSync from other threads; makes the loop run if it can. Set
+  // before other threads know the loop.
+  void SetStarter(std::function<void()> starter) {
+    starter_ = std::move(starter);
+  }
 
   // Dispatches until Stop(). Functions posted before Stop are still run.
   void Run();
@@ -71,6 +77,7 @@ class EventLoop {
 
   UniqueFd epoll_;
   EventFd wake_;
+  std::function<void()> starter_;
   uint32_t next_generation_ = 1;
   std::unordered_map<int, Watch> watches_;
   TimerId next_timer_ = 1;

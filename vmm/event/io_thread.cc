@@ -11,22 +11,30 @@
 namespace kvmlet {
 
 absl::StatusOr<std::unique_ptr<IoThread>> IoThread::Create(std::string name) {
-  KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<EventLoop> loop,
-                          EventLoop::Create());
+  KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<EventLoop> loop, EventLoop::Create());
   return std::unique_ptr<IoThread>(
       new IoThread(name.substr(0, 15), std::move(loop)));
 }
 
-IoThread::~IoThread() {
+IoThread::~IoThread() { Stop(); }
+
+void IoThread::Stop() {
   const std::lock_guard lock(mutex_);
+  stopped_ = true;
   if (!thread_.joinable()) return;
   loop_->Stop();
   thread_.join();
+  thread_ = std::thread();
+}
+
+bool IoThread::running() const {
+  const std::lock_guard lock(mutex_);
+  return thread_.joinable();
 }
 
 void IoThread::Start() {
   const std::lock_guard lock(mutex_);
-  if (thread_.joinable()) return;
+  if (thread_.joinable() || stopped_) return;
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

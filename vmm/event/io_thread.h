@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A named thread that runs one EventLoop; devices do their I/O on it. The
-// thread starts with the first call of Start() and is joined by the
-// destructor. Signals are blocked on it.
+// thread starts with the first Start() or RunSync() of its loop, so that a
+// device no driver uses costs none, and ends with Stop(). Signals are blocked
+// on it.
 //
-// Threads: Start, loop and the destructor on the owner's thread.
+// Threads: Start and loop from any thread; Stop and the destructor on the
+// owner's.
 #ifndef KVMLET_VMM_EVENT_IO_THREAD_H_
 #define KVMLET_VMM_EVENT_IO_THREAD_H_
 
@@ -24,17 +26,23 @@ class IoThread {
   ~IoThread();
 
   EventLoop& loop() { return *loop_; }
+  bool running() const;
   // Starts the thread and waits until its loop runs; a second call does
   // nothing.
   void Start();
+  // Joins the thread; the loop stays, and runs functions in their callers.
+  void Stop();
 
  private:
   IoThread(std::string name, std::unique_ptr<EventLoop> loop)
-      : name_(std::move(name)), loop_(std::move(loop)) {}
+      : name_(std::move(name)), loop_(std::move(loop)) {
+    loop_->SetStarter([this] { Start(); });
+  }
   std::string name_;
   std::unique_ptr<EventLoop> loop_;
-  std::mutex mutex_;
-  std::thread thread_;  // guarded by mutex_
+  mutable std::mutex mutex_;
+  std::thread thread_;    // guarded by mutex_
+  bool stopped_ = false;  // guarded by mutex_
 };
 
 }  // namespace kvmlet

@@ -15,9 +15,7 @@ struct Gpa {
   uint64_t value = 0;
 
   friend constexpr auto operator<=>(const Gpa&, const Gpa&) = default;
-  constexpr Gpa operator+(uint64_t offset) const {
-    return Gpa{value + offset};
-  }
+  constexpr Gpa operator+(uint64_t offset) const { return Gpa{value + offset}; }
   constexpr uint64_t operator-(Gpa other) const { return value - other.value; }
 };
 

@@ -190,16 +190,14 @@ bool GuestMemory::Zero(Gpa at, uint64_t length) const {
 std::optional<uint16_t> GuestMemory::LoadAcquire16(Gpa at) const {
   const RamRegion* region = Find(at, sizeof(uint16_t));
   if (region == nullptr || at.value % sizeof(uint16_t) != 0) return {};
-  auto* word =
-      reinterpret_cast<uint16_t*>(region->host + (at - region->base));
+  auto* word = reinterpret_cast<uint16_t*>(region->host + (at - region->base));
   return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
 bool GuestMemory::StoreRelease16(Gpa at, uint16_t value) const {
   const RamRegion* region = Find(at, sizeof(uint16_t));
   if (region == nullptr || at.value % sizeof(uint16_t) != 0) return false;
-  auto* word =
-      reinterpret_cast<uint16_t*>(region->host + (at - region->base));
+  auto* word = reinterpret_cast<uint16_t*>(region->host + (at - region->base));
   __atomic_store_n(word, value, __ATOMIC_RELEASE);
   return true;
 }
@@ -208,9 +206,9 @@ bool GuestMemory::Iovecs(Gpa at, uint64_t length,
                          std::vector<iovec>& out) const {
   const size_t before = out.size();
   while (length > 0) {
-    const auto region = std::find_if(
-        regions_.begin(), regions_.end(),
-        [at](const RamRegion& r) { return r.Contains(at, 1); });
+    const auto region =
+        std::find_if(regions_.begin(), regions_.end(),
+                     [at](const RamRegion& r) { return r.Contains(at, 1); });
     if (region == regions_.end()) {
       out.resize(before);
       return false;

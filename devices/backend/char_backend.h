@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is behind a character device (the serial port, a console port): a place
+// for the guest's output, and a source of input that is only drained as fast
+// as the device takes it.
+//
+// Threads: Write from any thread. SetInput before the guest runs; the sink is
+// called on the backend's loop. InputReady from any thread.
+#ifndef KVMLET_DEVICES_BACKEND_CHAR_BACKEND_H_
+#define KVMLET_DEVICES_BACKEND_CHAR_BACKEND_H_
+
+#include <cstddef>
+#include <functional>
+#include <span>
+
+namespace kvmlet {
+
+class CharBackend {
+ public:
+  // Takes a prefix of the bytes and says how many; 0 means full.
+  using InputSink = std::function<size_t(std::span<const std::byte>)>;
+
+  virtual ~CharBackend() = default;
+  // Output may be held back for some milliseconds to make whole lines.
+  virtual void Write(std::span<const std::byte> data) = 0;
+  virtual void Flush() = 0;
+  virtual void SetInput(InputSink sink) = 0;
+  // The device, full before, has room again.
+  virtual void InputReady() = 0;
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_DEVICES_BACKEND_CHAR_BACKEND_H_

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Burns a processor for ever. */
+#include "payload.h"
+
+PAYLOAD_ENTRY
+spin:
+  jmp spin

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Every Debian package that the project needs, and why. A|B: whichever of the two the release has.
+
+PACKAGES="
+    g++ cmake ninja-build ccache    # compiler, build system; ccache makes rebuilds of another preset cheap
+    libabsl-dev libgflags-dev libgoogle-glog-dev liburing-dev nlohmann-json3-dev  # what kvmlet links
+    libunwind-dev liblzma-dev       # what a static libglog links
+    libzstd-dev liblz4-dev zlib1g-dev   # compressed guest kernels
+    libgtest-dev libgmock-dev       # unit tests
+    clang libclang-rt-14-dev|libclang-rt-dev clang-format clang-tidy  # fuzz targets, style checks
+    acpica-tools                    # iasl, which reads every ACPI table in the tests
+    gdb python3                     # real clients in the tests; the lab's runner
+    busybox-static cpio kmod        # guest images and the lab's
+    pciutils e2fsprogs              # programs in the guest images; file systems of the tests
+    xz-utils zstd lz4 bzip2         # kernels and modules in Debian's packages
+    iproute2 passt                  # tap and passt networks
+    strace tmux                     # tests of system calls, of a real terminal
+    ca-certificates debian-archive-keyring  # fetching Debian's packages
+"
+
+# package_list: one package (or A|B) a line.
+package_list() { printf '%s\n' "$PACKAGES" | sed 's/#.*//' | tr -s ' \t' '\n' | grep .; }
+
+# missing_packages: those of the list that are not installed, in one query.
+missing_packages() {
+    local installed entry name found
+    # Purely virtual or unknown names make dpkg-query complain; they count as missing.
+    # shellcheck disable=SC2046 # one word a package
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $(package_list | tr '|' ' ') 2>/dev/null |
+        sed -n 's/^installed //p')
+    for entry in $(package_list); do
+        found=
+        for name in ${entry//|/ }; do
+            case $'\n'$installed$'\n' in
+                *$'\n'"$name"$'\n'*) found=yes ;;
+            esac
+        done
+        [ -n "$found" ] || printf '%s\n' "$entry"
+    done
+}

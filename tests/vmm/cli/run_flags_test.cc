@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cli/run_flags.h"
+
+#include <gflags/gflags.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/vmm/cli/parse_run.h"
+
+namespace kvmlet::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAreArray;
+using namespace std::chrono_literals;
+
+TEST(RunFlagsTest, TheTableAndGflagsNameTheSameFlags) {
+  std::vector<std::string> table;
+  for (const FlagSpec& flag : RunFlags()) table.emplace_back(flag.name);
+  EXPECT_THAT(RegisteredRunFlags(), UnorderedElementsAreArray(table));
+}
+
+TEST(RunFlagsTest, TheTableAndGflagsAgreeOnSwitches) {
+  for (const FlagSpec& flag : RunFlags()) {
+    gflags::CommandLineFlagInfo info;
+    std::string name(flag.name);
+    std::ranges::replace(name, '-', '_');
+    ASSERT_TRUE(gflags::GetCommandLineFlagInfo(name.c_str(), &info));
+    EXPECT_EQ(info.type == "bool", flag.type == FlagType::kBool) << name;
+  }
+}
+
+TEST(RunFlagsTest, DefaultsAreThoseOfTheStruct) {
+  const absl::StatusOr<VmConfig> config = ParseWith({});
+  ASSERT_TRUE(config.ok()) << config.status();
+  const VmConfig plain;
+  EXPECT_EQ(config->kernel, "vmlinuz");
+  EXPECT_EQ(config->cpus.count, plain.cpus.count);
+  EXPECT_EQ(config->memory.size, plain.memory.size);
+  EXPECT_EQ(config->memory.backing.kind, plain.memory.backing.kind);
+  EXPECT_EQ(config->rng, plain.rng);
+  EXPECT_EQ(config->console, plain.console);
+  EXPECT_EQ(config->serial.kind, plain.serial.kind);
+  EXPECT_EQ(config->on_reset, plain.on_reset);
+  EXPECT_EQ(config->log_level, plain.log_level);
+  EXPECT_FALSE(config->on_hang.report);
+  EXPECT_FALSE(config->timeout || config->idle_timeout || config->vsock_cid);
+}
+
+TEST(RunFlagsTest, TheDefaultsThatHelpShowsParse) {
+  for (const FlagSpec& flag : RunFlags()) {
+    const std::string value = DefaultOf(flag);
+    if (value.empty()) continue;
+    const std::string word = "--" + std::string(flag.name) + "=" + value;
+    EXPECT_TRUE(ParseWith({word}).ok()) << word;
+  }
+}
+
+TEST(RunFlagsTest, ParsingLeavesNoTraceInGflags) {
+  ASSERT_TRUE(ParseWith({"--append=x", "--norng", "--name=a"}).ok());
+  const absl::StatusOr<VmConfig> config = ParseWith({});
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->append, "");
+  EXPECT_EQ(config->name, "");
+  EXPECT_TRUE(config->rng);
+}
+
+TEST(RunFlagsTest, AFailedParseLeavesNoTraceEither) {
+  ASSERT_FALSE(Parse({"--kernel=x", "--append=x", "--cpus=0"}).ok());
+  EXPECT_THAT(ErrorOf(Parse({})), HasSubstr("--kernel PATH is required"));
+}
+
+TEST(RunFlagsTest, PlainStrings) {
+  const auto config =
+      Parse({"--kernel", "k", "--initrd", "i", "--append", "a b",
+             "--append-exact", "--verdict", "v.json", "--name", "web-1"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->kernel, "k");
+  EXPECT_EQ(config->initrd, "i");
+  EXPECT_EQ(config->append, "a b");
+  EXPECT_TRUE(config->append_exact);
+  EXPECT_EQ(config->verdict_path, "v.json");
+  EXPECT_EQ(config->name, "web-1");
+}
+
+TEST(RunFlagsTest, TheLastOfAPlainFlagCounts) {
+  const auto config =
+      ParseWith({"--memory=1G,shared", "--memory=2G", "--kernel=other"});
+  ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->memory.size, 2ull << 30);
+  EXPECT_FALSE(config->memory.backing.shared);
+  EXPECT_EQ(config->kernel, "other");
+}
+
+TEST(RunFlagsTest, CpusWithTopology) {
+  const auto config = ParseWith({"--cpus", "8,sockets=2,cores=2,threads=2"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->cpus.count, 8u);
+  EXPECT_EQ(config->cpus.sockets, 2u);
+  EXPECT_EQ(config->cpus.cores, 2u);
+  EXPECT_EQ(config->cpus.threads, 2u);
+}
+
+TEST(RunFlagsTest, CpusByName) {
+  const auto config = ParseWith({"--cpus", "threads=2,count=4"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->cpus.count, 4u);
+}
+
+TEST(RunFlagsTest, MemoryWithEachBacking) {
+  EXPECT_EQ(ParseWith({"--memory=1G"})->memory.backing.kind,
+            BackingKind::kAnonymous);
+  EXPECT_EQ(ParseWith({"--memory=1G,shared"})->memory.backing.kind,
+            BackingKind::kMemfd);
+  EXPECT_EQ(ParseWith({"--memory=1G,hugepages=2M"})->memory.backing.kind,
+            BackingKind::kHugetlb2M);
+  EXPECT_EQ(ParseWith({"--memory=1G,hugepages=1G"})->memory.backing.kind,
+            BackingKind::kHugetlb1G);
+  const auto file = ParseWith({"--memory=1G,file=/dev/shm/ram,prealloc"});
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->memory.backing.kind, BackingKind::kFile);
+  EXPECT_EQ(file->memory.backing.file, "/dev/shm/ram");
+  EXPECT_TRUE(file->memory.backing.prealloc);
+  EXPECT_FALSE(file->memory.backing.shared);
+}
+
+TEST(RunFlagsTest, Numa) {
+  const auto config = ParseWith({"--cpus=4", "--memory=1G", "--numa",
+                                 "cpus=0-1:3,memory=256M,distances=10:20",
+                                 "--numa=cpus=2,memory=768M"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->numa.size(), 2u);
+  EXPECT_THAT(config->numa[0].cpus, ElementsAre(0, 1, 3));
+  EXPECT_THAT(config->numa[0].distances, ElementsAre(10, 20));
+  EXPECT_EQ(config->numa[1].memory, 768ull << 20);
+}
+
+TEST(RunFlagsTest, Disks) {
+  const auto config = ParseWith({"--disk", "a.img,ro,serial=S1,direct",
+                                 "--disk=/dev/sdb,id=data,queues=3"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->disks.size(), 2u);
+  const DiskConfig& first = config->disks[0];
+  EXPECT_EQ(first.path, "a.img");
+  EXPECT_EQ(first.id, "disk0");
+  EXPECT_EQ(first.serial, "S1");
+  EXPECT_TRUE(first.read_only && first.direct);
+  const DiskConfig& second = config->disks[1];
+  EXPECT_EQ(second.path, "/dev/sdb");
+  EXPECT_EQ(second.id, "data");
+  EXPECT_EQ(second.queues, 3);
+  EXPECT_FALSE(second.read_only || second.direct);
+}
+
+TEST(RunFlagsTest, NetsOfEachKind) {
+  const auto config =
+      ParseWith({"--net=tap=tap0,mac=52:54:00:AB:cd:01,queues=2,vhost=off",
+                 "--net", "passt,id=user", "--net", "fd=7,vhost"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->nets.size(), 3u);
+  const NetConfig& tap = config->nets[0];
+  EXPECT_EQ(tap.kind, NetKind::kTap);
+  EXPECT_EQ(tap.tap, "tap0");
+  EXPECT_EQ(tap.id, "net0");
+  EXPECT_EQ(tap.mac, (MacAddress{0x52, 0x54, 0, 0xab, 0xcd, 1}));
+  EXPECT_EQ(tap.queue_pairs, 2);
+  EXPECT_EQ(tap.vhost, std::optional<bool>(false));
+  EXPECT_EQ(config->nets[1].kind, NetKind::kPasst);
+  EXPECT_EQ(config->nets[1].id, "user");
+  EXPECT_EQ(config->nets[1].vhost, std::nullopt);
+  EXPECT_EQ(config->nets[2].kind, NetKind::kFd);
+  EXPECT_EQ(config->nets[2].fd, 7);
+  EXPECT_EQ(config->nets[2].vhost, std::optional<bool>(true));
+}
+
+TEST(RunFlagsTest, Switches) {
+  const auto config = ParseWith({"--norng", "--console"});
+  ASSERT_TRUE(config.ok());
+  EXPECT_FALSE(config->rng);
+  EXPECT_TRUE(config->console);
+}
+
+TEST(RunFlagsTest, Vsock) {
+  EXPECT_EQ(ParseWith({"--vsock", "cid=3"})->vsock_cid, 3u);
+  EXPECT_EQ(ParseWith({"--vsock", "4294967294"})->vsock_cid, 4294967294u);
+}
+
+TEST(RunFlagsTest, SerialOfEachKind) {
+  EXPECT_EQ(ParseWith({"--serial=stdio"})->serial.kind, SerialKind::kStdio);
+  EXPECT_EQ(ParseWith({"--serial=pty"})->serial.kind, SerialKind::kPty);
+  EXPECT_EQ(ParseWith({"--serial=null"})->serial.kind, SerialKind::kNull);
+  const auto file = ParseWith({"--serial", "file:/tmp/a:b"});
+  EXPECT_EQ(file->serial.kind, SerialKind::kFile);
+  EXPECT_EQ(file->serial.path, "/tmp/a:b");
+  EXPECT_EQ(ParseWith({"--serial=unix:s"})->serial.kind, SerialKind::kUnix);
+}
+
+TEST(RunFlagsTest, Control) {
+  const auto config =
+      ParseWith({"--qmp", "unix:vm.sock", "--events", "fd:3", "--timeout",
+                 "90s", "--idle-timeout=500ms", "--on-hang", "--on-reset",
+                 "exit", "--log-level=debug"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->qmp_path, "vm.sock");
+  EXPECT_EQ(config->events, "fd:3");
+  EXPECT_EQ(config->timeout, std::chrono::nanoseconds(90s));
+  EXPECT_EQ(config->idle_timeout, std::chrono::nanoseconds(500ms));
+  EXPECT_TRUE(config->on_hang.report);
+  EXPECT_EQ(config->on_reset, OnReset::kExit);
+  EXPECT_EQ(config->log_level, LogLevel::kDebug);
+}
+
+}  // namespace
+}  // namespace kvmlet::cli

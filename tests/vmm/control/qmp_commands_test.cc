@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/qmp_commands.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/vmm/control/fake_machine.h"
+
+namespace kvmlet {
+namespace {
+
+class QmpCommandsTest : public ::testing::Test {
+ protected:
+  QmpCommandsTest() { RegisterMachineCommands(registry_, machine_); }
+
+  // The result as text, or "!error".
+  std::string Run(const std::string& name, Json arguments = Json::object()) {
+    const auto result = registry_.Run(name, arguments);
+    if (!result.ok()) return "!" + std::string(result.status().message());
+    return DumpJson(*result);
+  }
+
+  FakeMachine machine_;
+  QmpRegistry registry_;
+};
+
+TEST_F(QmpCommandsTest, QueryStatusNamesEveryState) {
+  EXPECT_EQ(Run("query-status"), R"({"running":true,"status":"running"})");
+  machine_.state = RunState::kPrelaunch;
+  EXPECT_EQ(Run("query-status"), R"({"running":false,"status":"prelaunch"})");
+  machine_.state = RunState::kPaused;
+  EXPECT_EQ(Run("query-status"), R"({"running":false,"status":"paused"})");
+  machine_.state = RunState::kGuestPanicked;
+  EXPECT_EQ(Run("query-status"),
+            R"({"running":false,"status":"guest-panicked"})");
+  machine_.state = RunState::kShutdown;
+  EXPECT_EQ(Run("query-status"), R"({"running":false,"status":"shutdown"})");
+}
+
+TEST_F(QmpCommandsTest, ActionsReachTheMachine) {
+  EXPECT_EQ(Run("stop"), "{}");
+  EXPECT_EQ(machine_.state, RunState::kPaused);
+  EXPECT_EQ(Run("cont"), "{}");
+  EXPECT_EQ(machine_.state, RunState::kRunning);
+  EXPECT_EQ(Run("system_powerdown"), "{}");
+  EXPECT_EQ(machine_.power_buttons, 1);
+  EXPECT_EQ(Run("system_reset"), "{}");
+  EXPECT_EQ(machine_.resets, 1);
+  EXPECT_EQ(Run("quit"), "{}");
+  EXPECT_EQ(machine_.quits, 1);
+}
+
+TEST_F(QmpCommandsTest, MachineErrorIsTheCommandsError) {
+  machine_.error = absl::FailedPreconditionError("the guest has panicked");
+  EXPECT_EQ(Run("cont"), "!the guest has panicked");
+  EXPECT_EQ(Run("__org.kvmlet_query-registers"), "!the guest has panicked");
+}
+
+TEST_F(QmpCommandsTest, ActionsTakeNoArguments) {
+  EXPECT_EQ(Run("quit", {{"now", true}}), "!Parameter 'now' is unexpected");
+  EXPECT_EQ(machine_.quits, 0);
+}
+
+TEST_F(QmpCommandsTest, SmallQueries) {
+  EXPECT_EQ(Run("query-name"), R"({"name":"fake"})");
+  EXPECT_EQ(Run("query-kvm"), R"({"enabled":true,"present":true})");
+  EXPECT_EQ(Run("query-target"), R"({"arch":"x86_64"})");
+  EXPECT_EQ(Run("query-memory-size-summary"), R"({"base-memory":536870912})");
+}
+
+TEST_F(QmpCommandsTest, QueryCpusFastHasQemusFields) {
+  const auto result = registry_.Run("query-cpus-fast", Json::object());
+  ASSERT_TRUE(result.ok());
+  ASSERT_EQ(result->size(), 2u);
+  EXPECT_EQ(DumpJson((*result)[1]),
+            R"({"__org.kvmlet_exits":9,"cpu-index":1,"props":{"core-id":1,)"
+            R"("socket-id":0,"thread-id":0},"qom-path":"/machine/cpu[1]",)"
+            R"("target":"x86_64","thread-id":101})");
+}
+
+TEST_F(QmpCommandsTest, QueriesOfNothingAreEmptyLists) {
+  machine_.vcpu_list.clear();
+  machine_.device_list.clear();
+  EXPECT_EQ(Run("query-cpus-fast"), "[]");
+  EXPECT_EQ(Run("__org.kvmlet_query-devices"), "[]");
+}
+
+TEST_F(QmpCommandsTest, QueryDevices) {
+  EXPECT_EQ(Run("__org.kvmlet_query-devices"),
+            R"([{"address":"00:03.0","backend":"/tmp/disk.img","id":"disk0",)"
+            R"("type":"virtio-blk-pci"}])");
+}
+
+TEST_F(QmpCommandsTest, QueryRegisters) {
+  EXPECT_EQ(Run("__org.kvmlet_query-registers"),
+            R"({"text":"vcpu 0\n  rip 1000\n"})");
+}
+
+TEST_F(QmpCommandsTest, ResizeDiskNeedsAKnownDisk) {
+  EXPECT_EQ(Run("__org.kvmlet_resize-disk", {{"id", "disk0"}}), "{}");
+  EXPECT_THAT(machine_.resized, ::testing::ElementsAre("disk0"));
+  EXPECT_EQ(Run("__org.kvmlet_resize-disk", {{"id", "nope"}}),
+            "!Device 'nope' not found");
+  EXPECT_EQ(Run("__org.kvmlet_resize-disk"), "!Parameter 'id' is missing");
+  EXPECT_EQ(Run("__org.kvmlet_resize-disk", {{"id", 3}}),
+            "!Invalid parameter type for 'id', expected: string");
+}
+
+TEST_F(QmpCommandsTest, QueryCommandsListsWhatExists) {
+  const auto result = registry_.Run("query-commands", Json::object());
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result->size(), registry_.Names().size() + 1);
+  for (const Json& command : *result) {
+    const std::string name = StringMember(command, "name");
+    EXPECT_TRUE(name == "qmp_capabilities" || registry_.Has(name)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace kvmlet

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cli/commands.h"
+
+namespace kvmlet::cli {
+namespace {
+
+constexpr std::string_view kRunText =
+    "Starts one virtual machine and stays until it ends. The exit status is "
+    "the guest's verdict.\n"
+    "A flag that adds a thing (--disk, --net, --numa) may be given more than "
+    "once; of any other flag the last one counts. A value holds keys after "
+    "commas, key=value or a bare word; two commas in a row are one comma of "
+    "the value itself. --flag=VALUE and --flag VALUE are the same, --noflag "
+    "turns a switch off.\n"
+    "A configuration file is one JSON object whose keys are the flags without "
+    "their dashes. A value is a string as on the command line, a number, true "
+    "or false, or an object of the flag's keys; a flag that may be given more "
+    "than once takes an array of strings or objects.";
+
+constexpr std::string_view kCtlText =
+    "Sends one command to a running machine through the socket of its --qmp "
+    "flag and prints the answer.";
+
+constexpr std::string_view kDoctorText =
+    "Says what this host can do for virtual machines, one line each, and what "
+    "to do about what it cannot. The exit status is 0 when guests can run and "
+    "69 when they cannot.";
+
+}  // namespace
+
+std::span<const CommandSpec> Commands() {
+  static const CommandSpec kCommands[] = {
+      {"run", "--kernel PATH [FLAG...]", "starts a virtual machine", kRunText,
+       RunFlags(), ""},
+      {"ctl",
+       "SOCKET COMMAND [ARGUMENT...]",
+       "controls a running machine",
+       kCtlText,
+       {},
+       "@file"},
+      {"doctor", "[FLAG...]", "says what this host can and cannot do",
+       kDoctorText, DoctorFlags(), ""},
+      {"help",
+       "[COMMAND]",
+       "prints the help of a command",
+       "Prints the help of a command, or the list of commands.",
+       {},
+       "run ctl doctor help man completion"},
+      {"man",
+       "",
+       "prints the manual page",
+       "Prints the manual page, for: kvmlet man | man -l -",
+       {},
+       ""},
+      {"completion",
+       "bash",
+       "prints the shell's completion",
+       "Prints the completion, for: source <(kvmlet completion bash)",
+       {},
+       "bash"},
+  };
+  return kCommands;
+}
+
+const CommandSpec* FindCommand(std::string_view name) {
+  for (const CommandSpec& command : Commands()) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+}  // namespace kvmlet::cli

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cli/flag_table.h"
+
+#include <algorithm>
+
+namespace kvmlet::cli {
+namespace {
+
+constexpr FlagType kBool = FlagType::kBool;
+constexpr FlagType kOptional = FlagType::kOptionalValue;
+
+constexpr KeySpec kCpuKeys[] = {
+    {"sockets", "N", "processor packages the guest sees", ""},
+    {"cores", "N", "cores a package", ""},
+    {"threads", "N", "hardware threads a core", ""},
+};
+
+constexpr KeySpec kMemoryKeys[] = {
+    {"hugepages", "2M|1G", "back it with pages of the host's hugetlb pool",
+     "2M 1G"},
+    {"shared", "", "map it shared, so that another process can map it too", ""},
+    {"file", "PATH", "back it with this file; private unless shared is given",
+     "@file"},
+    {"prealloc", "", "populate all pages before the guest starts", ""},
+};
+
+constexpr KeySpec kNumaKeys[] = {
+    {"cpus", "LIST", "its vCPUs: numbers and ranges joined by colons, 0-1:4",
+     ""},
+    {"memory", "SIZE", "its share of --memory; all shares must add up", ""},
+    {"distances", "LIST",
+     "distance to node 0, 1, ... joined by colons, 10 to itself and 11 to 254 "
+     "to others (default: 20 to all others)",
+     ""},
+};
+
+constexpr KeySpec kDiskKeys[] = {
+    {"ro", "", "the guest cannot write to it", ""},
+    {"id", "NAME", "its name in QMP (default: disk0, disk1, ...)", ""},
+    {"serial", "TEXT", "at most 20 bytes the guest reads as serial number", ""},
+    {"direct", "", "bypass the host's page cache (O_DIRECT)", ""},
+    {"queues", "N", "request queues (default: one a vCPU, at most 4)", ""},
+};
+
+constexpr KeySpec kNetKeys[] = {
+    {"tap", "NAME", "frames go through this tap interface of the host", ""},
+    {"passt", "", "frames go through passt; needs no privilege", ""},
+    {"fd", "N", "frames go through this inherited tap file descriptor", ""},
+    {"mac", "ADDRESS", "the guest's address, such as 52:54:00:12:34:56", ""},
+    {"id", "NAME", "its name in QMP (default: net0, net1, ...)", ""},
+    {"queues", "N", "queue pairs (default: 1)", ""},
+    {"vhost", "on|off",
+     "let the host's kernel move the frames (default: when it can)", "on off"},
+};
+
+constexpr KeySpec kVsockKeys[] = {
+    {"cid", "N", "the guest's context id, 3 to 4294967294", ""},
+};
+
+constexpr FlagSpec kRunFlags[] = {
+    {.name = "kernel",
+     .section = "Kernel",
+     .value = "PATH",
+     .text = "The guest's kernel: bzImage, ELF vmlinux or arm64 Image, "
+             "compressed or not. Required.",
+     .words = "@file"},
+    {.name = "initrd",
+     .section = "Kernel",
+     .value = "PATH",
+     .text = "The initial RAM file system.",
+     .words = "@file"},
+    {.name = "append",
+     .section = "Kernel",
+     .value = "TEXT",
+     .text = "The kernel's command line. Options for the console and for panic "
+             "are put before it unless it sets them."},
+    {.name = "append-exact",
+     .type = kBool,
+     .section = "Kernel",
+     .text = "Take --append as it is and add nothing."},
+
+    {.name = "cpus",
+     .section = "Machine",
+     .value = "N[,KEY...]",
+     .text = "Number of vCPUs. The product of the topology's keys is N.",
+     .leading_key = "count",
+     .keys = kCpuKeys},
+    {.name = "memory",
+     .section = "Machine",
+     .value = "SIZE[,KEY...]",
+     .text = "The guest's RAM. Sizes take K, M, G and T, powers of 1024.",
+     .leading_key = "size",
+     .keys = kMemoryKeys},
+    {.name = "numa",
+     .repeats = true,
+     .section = "Machine",
+     .value = "KEY...",
+     .text = "Adds one NUMA node. Every vCPU and all of the memory belong to "
+             "one node, or there is no --numa at all.",
+     .keys = kNumaKeys},
+
+    {.name = "disk",
+     .repeats = true,
+     .section = "Devices",
+     .value = "PATH[,KEY...]",
+     .text = "Adds a disk: a raw image or a block device of the host.",
+     .words = "@file",
+     .leading_key = "path",
+     .keys = kDiskKeys},
+    {.name = "net",
+     .repeats = true,
+     .section = "Devices",
+     .value = "tap=NAME|passt|fd=N[,KEY...]",
+     .text = "Adds a network interface.",
+     .keys = kNetKeys},
+    {.name = "rng",
+     .type = kBool,
+     .section = "Devices",
+     .text = "A source of random numbers for the guest."},
+    {.name = "console",
+     .type = kBool,
+     .section = "Devices",
+     .text = "A virtio console, the guest's hvc0, on this terminal; it is much "
+             "faster than the serial port."},
+    {.name = "vsock",
+     .section = "Devices",
+     .value = "cid=N",
+     .text = "Sockets between the host and the guest.",
+     .leading_key = "cid",
+     .keys = kVsockKeys},
+    {.name = "serial",
+     .section = "Devices",
+     .value = "stdio|file:PATH|unix:PATH|pty|null",
+     .text = "Where the serial port goes: this terminal, a file, the clients "
+             "of a socket that kvmlet creates, a new pseudo-terminal, or "
+             "nowhere.",
+     .words = "stdio file: unix: pty null"},
+
+    {.name = "qmp",
+     .section = "Control",
+     .value = "unix:PATH",
+     .text = "Creates a socket that speaks QMP; kvmlet ctl is a client of it.",
+     .words = "unix:"},
+    {.name = "verdict",
+     .section = "Control",
+     .value = "PATH",
+     .text = "Writes how the guest ended to this file, as JSON.",
+     .words = "@file"},
+    {.name = "events",
+     .section = "Control",
+     .value = "PATH|fd:N",
+     .text = "Writes a JSON line for each thing that happens, to this file or "
+             "to an inherited file descriptor.",
+     .words = "@file fd:"},
+    {.name = "timeout",
+     .section = "Control",
+     .value = "DURATION",
+     .text = "Ends the guest after this time, with status 124. Durations take "
+             "us, ms, s, m and h; a plain number is seconds."},
+    {.name = "idle-timeout",
+     .section = "Control",
+     .value = "DURATION",
+     .text = "Ends the guest, with status 124, when it has written nothing to "
+             "its consoles for this time."},
+    {.name = "on-hang",
+     .type = kOptional,
+     .section = "Control",
+     .value = "report",
+     .text = "Before a timeout ends the guest, says where each vCPU stands.",
+     .words = "report",
+     .implied = "report"},
+    {.name = "on-reset",
+     .section = "Control",
+     .value = "reboot|exit",
+     .text = "What a reset by the guest does: start it again, or end with "
+             "status 82.",
+     .words = "reboot exit"},
+
+    {.name = "name",
+     .section = "General",
+     .value = "NAME",
+     .text = "What the machine is called in QMP, in the verdict and in logs."},
+    {.name = "config",
+     .section = "General",
+     .value = "FILE",
+     .text = "Reads flags from a JSON file; one on the command line replaces "
+             "the file's.",
+     .words = "@file"},
+    {.name = "log-level",
+     .section = "General",
+     .value = "error|warning|info|debug",
+     .text = "The least important messages that reach standard error.",
+     .words = "error warning info debug"},
+};
+
+constexpr FlagSpec kDoctorFlags[] = {
+    {.name = "json",
+     .type = kBool,
+     .section = "Doctor",
+     .text = "Prints JSON instead of lines for people."},
+    {.name = "probe",
+     .type = kBool,
+     .section = "Doctor",
+     .text = "Instead of looking, runs a tiny guest for at most one second: "
+             "status 0 when KVM runs guest kernel code at full speed, 69 when "
+             "it emulates it or cannot run it."},
+};
+
+}  // namespace
+
+std::span<const FlagSpec> RunFlags() { return kRunFlags; }
+std::span<const FlagSpec> DoctorFlags() { return kDoctorFlags; }
+
+const FlagSpec* FindFlag(std::span<const FlagSpec> flags,
+                         std::string_view name) {
+  const auto same = [](char typed, char known) {
+    return (typed == '_' ? '-' : typed) == known;
+  };
+  for (const FlagSpec& flag : flags) {
+    if (std::ranges::equal(name, flag.name, same)) return &flag;
+  }
+  return nullptr;
+}
+
+}  // namespace kvmlet::cli

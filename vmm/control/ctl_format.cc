@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/ctl_format.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <ctime>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace kvmlet {
+namespace {
+
+using Row = std::vector<std::string>;
+
+// A value as one word: strings without quotes, "-" for what is not there.
+std::string Word(const Json* value) {
+  if (value == nullptr || value->is_null()) return "-";
+  if (value->is_string()) {
+    const auto* text = value->get_ptr<const std::string*>();
+    return text->empty() ? "-" : Printable(*text);
+  }
+  return DumpJson(*value);
+}
+
+std::string Word(const Json& object, const std::string& key) {
+  return Word(Member(object, key));
+}
+
+int64_t Integer(const Json& object, const std::string& key) {
+  const Json* value = Member(object, key);
+  return value != nullptr && value->is_number_integer() ? value->get<int64_t>()
+                                                        : 0;
+}
+
+// Columns as wide as their widest cell; the last one is not padded.
+std::string Table(const std::vector<Row>& rows) {
+  std::vector<size_t> widths;
+  for (const Row& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  std::string text;
+  for (const Row& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      text += row[i];
+      if (i + 1 < row.size()) {
+        text.append(widths[i] - row[i].size() + 2, ' ');
+      }
+    }
+    text += '\n';
+  }
+  return text;
+}
+
+std::string Status(const Json& result) { return Word(result, "status") + "\n"; }
+
+std::string Version(const Json& result) {
+  return Word(result, "package") + "\n";
+}
+
+std::string Registers(const Json& result) {
+  std::string text = Printable(StringMember(result, "text"));
+  if (!text.ends_with('\n')) text += '\n';
+  return text;
+}
+
+std::string Cpus(const Json& result) {
+  std::vector<Row> rows = {{"CPU", "TID", "SOCKET", "CORE", "THREAD", "EXITS"}};
+  for (const Json& cpu : result) {
+    const Json* props = Member(cpu, "props");
+    const Json none = Json::object();
+    const Json& place = props != nullptr ? *props : none;
+    rows.push_back({Word(cpu, "cpu-index"), Word(cpu, "thread-id"),
+                    Word(place, "socket-id"), Word(place, "core-id"),
+                    Word(place, "thread-id"), Word(cpu, "__org.kvmlet_exits")});
+  }
+  return Table(rows);
+}
+
+std::string Devices(const Json& result) {
+  std::vector<Row> rows = {{"ID", "TYPE", "ADDRESS", "BACKEND"}};
+  for (const Json& device : result) {
+    rows.push_back({Word(device, "id"), Word(device, "type"),
+                    Word(device, "address"), Word(device, "backend")});
+  }
+  return Table(rows);
+}
+
+std::string Commands(const Json& result) {
+  std::string text;
+  for (const Json& command : result) text += Word(command, "name") + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::string Printable(std::string_view text) {
+  std::string safe(text);
+  for (char& c : safe) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool control = byte < 0x20 || byte == 0x7f;
+    if (control && c != '\n' && c != '\t') c = '?';
+  }
+  return safe;
+}
+
+std::string FormatResult(std::string_view command, const Json& result) {
+  using Formatter = std::string (*)(const Json&);
+  static constexpr std::pair<std::string_view, Formatter> kFormatters[] = {
+      {"query-status", Status},
+      {"query-version", Version},
+      {"query-cpus-fast", Cpus},
+      {"query-commands", Commands},
+      {"__org.kvmlet_query-devices", Devices},
+      {"__org.kvmlet_query-registers", Registers},
+  };
+  for (const auto& [name, format] : kFormatters) {
+    if (name == command) return format(result);
+  }
+  if (result.is_null() || (result.is_object() && result.empty())) return "";
+  return PrettyJson(result) + "\n";
+}
+
+std::string FormatEvent(const Json& event) {
+  const Json* stamp = Member(event, "timestamp");
+  const Json none = Json::object();
+  const Json& when = stamp != nullptr ? *stamp : none;
+  const time_t seconds = Integer(when, "seconds");
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::string text = absl::StrFormat(
+      "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ %s", parts.tm_year + 1900,
+      parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+      parts.tm_sec, Integer(when, "microseconds"), Word(event, "event"));
+  if (const Json* data = Member(event, "data"); data && data->is_object()) {
+    for (auto it = data->begin(); it != data->end(); ++it) {
+      absl::StrAppend(&text, " ", Printable(it.key()), "=", Word(&*it));
+    }
+  }
+  return text + "\n";
+}
+
+}  // namespace kvmlet

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/qmp_commands.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "vmm/base/status_macros.h"
+
+namespace kvmlet {
+namespace {
+
+// A command that only does something: success is an empty object.
+absl::StatusOr<Json> Done(const absl::Status& status) {
+  if (!status.ok()) return status;
+  return Json::object();
+}
+
+Json Vcpus(const MachineControl& machine) {
+  Json list = Json::array();
+  for (const VcpuInfo& vcpu : machine.vcpus()) {
+    list.push_back(
+        {{"cpu-index", vcpu.index},
+         {"qom-path", absl::StrCat("/machine/cpu[", vcpu.index, "]")},
+         {"thread-id", vcpu.thread_id},
+         {"props",
+          {{"socket-id", vcpu.socket},
+           {"core-id", vcpu.core},
+           {"thread-id", vcpu.thread}}},
+         {"target", machine.arch_name()},
+         {"__org.kvmlet_exits", vcpu.exits}});
+  }
+  return list;
+}
+
+Json Devices(const MachineControl& machine) {
+  Json list = Json::array();
+  for (const DeviceInfo& device : machine.devices()) {
+    list.push_back({{"id", device.id},
+                    {"type", device.type},
+                    {"address", device.address},
+                    {"backend", device.backend}});
+  }
+  return list;
+}
+
+void RegisterQueries(QmpRegistry& registry, MachineControl& machine) {
+  registry.Register("query-commands", [&registry](const QmpArguments&) {
+    Json list = Json::array();
+    list.push_back({{"name", "qmp_capabilities"}});
+    for (const std::string& name : registry.Names()) {
+      list.push_back({{"name", name}});
+    }
+    return list;
+  });
+  registry.Register("query-version",
+                    [](const QmpArguments&) { return QmpVersion(); });
+  registry.Register("query-name", [&machine](const QmpArguments&) {
+    return Json{{"name", machine.vm_name()}};
+  });
+  registry.Register("query-kvm", [](const QmpArguments&) {
+    return Json{{"enabled", true}, {"present", true}};
+  });
+  registry.Register("query-status", [&machine](const QmpArguments&) {
+    const RunState state = machine.run_state();
+    return Json{{"running", state == RunState::kRunning},
+                {"status", RunStateName(state)}};
+  });
+  registry.Register("query-target", [&machine](const QmpArguments&) {
+    return Json{{"arch", machine.arch_name()}};
+  });
+  registry.Register("query-cpus-fast",
+                    [&machine](const QmpArguments&) { return Vcpus(machine); });
+  registry.Register("query-memory-size-summary",
+                    [&machine](const QmpArguments&) {
+                      return Json{{"base-memory", machine.memory_size()}};
+                    });
+}
+
+void RegisterActions(QmpRegistry& registry, MachineControl& machine) {
+  registry.Register("stop", [&machine](const QmpArguments&) {
+    return Done(machine.Pause());
+  });
+  registry.Register("cont", [&machine](const QmpArguments&) {
+    return Done(machine.Resume());
+  });
+  registry.Register("system_powerdown", [&machine](const QmpArguments&) {
+    return Done(machine.PowerButton());
+  });
+  registry.Register("system_reset", [&machine](const QmpArguments&) {
+    return Done(machine.SystemReset());
+  });
+  registry.Register("quit", [&machine](const QmpArguments&) {
+    machine.Quit();
+    return Json::object();
+  });
+}
+
+void RegisterOwn(QmpRegistry& registry, MachineControl& machine) {
+  registry.Register("__org.kvmlet_resize-disk",
+                    {{.name = "id", .type = QmpType::kString}},
+                    [&machine](const QmpArguments& arguments) {
+                      return Done(machine.ResizeDisk(arguments.String("id")));
+                    });
+  registry.Register(
+      "__org.kvmlet_query-devices",
+      [&machine](const QmpArguments&) { return Devices(machine); });
+  registry.Register("__org.kvmlet_query-registers",
+                    [&machine](const QmpArguments&) -> absl::StatusOr<Json> {
+                      KVMLET_ASSIGN_OR_RETURN(std::string text,
+                                              machine.RegistersText());
+                      return Json{{"text", std::move(text)}};
+                    });
+}
+
+}  // namespace
+
+void RegisterMachineCommands(QmpRegistry& registry, MachineControl& machine) {
+  RegisterQueries(registry, machine);
+  RegisterActions(registry, machine);
+  RegisterOwn(registry, machine);
+}
+
+Json QmpVersion() {
+  return {{"qemu",
+           {{"major", KVMLET_MAJOR},
+            {"minor", KVMLET_MINOR},
+            {"micro", KVMLET_PATCH}}},
+          {"package", absl::StrCat("kvmlet ", KVMLET_MAJOR, ".", KVMLET_MINOR,
+                                   ".", KVMLET_PATCH)}};
+}
+
+std::string_view RunStateName(RunState state) {
+  switch (state) {
+    case RunState::kPrelaunch:
+      return "prelaunch";
+    case RunState::kRunning:
+      return "running";
+    case RunState::kPaused:
+      return "paused";
+    case RunState::kGuestPanicked:
+      return "guest-panicked";
+    case RunState::kShutdown:
+      return "shutdown";
+  }
+  return "internal-error";
+}
+
+}  // namespace kvmlet

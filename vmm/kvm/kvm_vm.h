@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// One virtual machine's file descriptor: memory slots, vCPU creation, irqfds,
+// ioeventfds, capabilities. Devices reach it only as a DoorbellRegistry, and
+// through IrqRouter.
+//
+// Threads: any, the kernel serialises. Sizes are bytes.
+// Specification: Documentation/virt/kvm/api.rst, "VM ioctls".
+#ifndef KVMLET_VMM_KVM_KVM_VM_H_
+#define KVMLET_VMM_KVM_KVM_VM_H_
+
+#include <linux/kvm.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "vmm/bus/doorbell.h"
+#include "vmm/kvm/kvm_fd.h"
+#include "vmm/kvm/kvm_list.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/memory/guest_memory.h"
+
+namespace kvmlet {
+
+class KvmVcpu;
+using IrqRoutes = KvmList<kvm_irq_routing_entry>;
+
+class KvmVm : public DoorbellRegistry {
+ public:
+  static absl::StatusOr<std::unique_ptr<KvmVm>> Create(const KvmSystem& system,
+                                                       unsigned long type = 0);
+
+  // One memory slot a region, numbered from 0. Call it before the interrupt
+  // controller is created: the first slot after KVM_CREATE_IRQCHIP waits for
+  // an SRCU grace period of milliseconds.
+  absl::Status MapMemory(const GuestMemory& memory);
+  absl::Status SetMemorySlot(uint32_t slot, Gpa base, uint64_t size,
+                             const void* host, uint32_t flags);
+
+  absl::StatusOr<std::unique_ptr<KvmVcpu>> CreateVcpu(uint32_t id);
+  // KVM_CHECK_EXTENSION of this VM.
+  int CheckExtension(unsigned long capability) const;
+  absl::Status EnableCapability(uint32_t capability, uint64_t argument,
+                                const char* name) const;
+
+  absl::Status SetIrqLine(uint32_t irq, bool asserted) const;
+  absl::Status AssignIrqfd(int event_fd, uint32_t gsi) const;
+  absl::Status DeassignIrqfd(int event_fd, uint32_t gsi) const;
+  absl::Status SetGsiRouting(IrqRoutes& routes) const;
+
+  absl::Status Attach(uint64_t mmio_address, int event_fd) override;
+  absl::Status Detach(uint64_t mmio_address, int event_fd) override;
+
+  const KvmFd& fd() const { return fd_; }
+
+ private:
+  KvmVm(KvmFd fd, size_t vcpu_mmap_size)
+      : fd_(std::move(fd)), vcpu_mmap_size_(vcpu_mmap_size) {}
+  KvmFd fd_;
+  size_t vcpu_mmap_size_;
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_KVM_KVM_VM_H_

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// One virtual machine: owns its memory, buses, devices and vCPUs, in the order
+// of their lives, and runs, pauses, resets and ends them. What the guest asks
+// for arrives from any thread and is acted upon on the main loop.
+//
+// Threads: Create, Start and the MachineControl members on the main loop's
+// thread; the GuestRequests and VcpuObserver members from any thread.
+#ifndef KVMLET_VMM_MACHINE_H_
+#define KVMLET_VMM_MACHINE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "arch/arch.h"
+#include "devices/pci/pci_root.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/device.h"
+#include "vmm/bus/bus.h"
+#include "vmm/bus/guest_requests.h"
+#include "vmm/config.h"
+#include "vmm/control/events.h"
+#include "vmm/control/machine_control.h"
+#include "vmm/event/event_loop.h"
+#include "vmm/event/io_thread.h"
+#include "vmm/kvm/kvm_system.h"
+#include "vmm/kvm/kvm_vm.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/vcpu.h"
+#include "vmm/verdict.h"
+#include "vmm/verdict_port.h"
+
+namespace kvmlet {
+
+// Who hears of the machine's end. Called on the main loop's thread; the vCPUs
+// are paused by then and stay so.
+class MachineListener {
+ public:
+  virtual ~MachineListener() = default;
+  virtual void OnEnd(Verdict verdict) = 0;
+  // The guest reset itself; the listener may end the machine here.
+  virtual void OnReset() = 0;
+};
+
+// What is outside the machine and outlives it.
+struct MachineContext {
+  const VmConfig& config;
+  EventLoop& loop;
+  CharBackend& serial;
+  CharBackend* console = nullptr;  // hvc0, when there is one
+  Events& events;
+  MachineListener& listener;
+};
+
+class Machine final : public GuestRequests,
+                      public VcpuObserver,
+                      public MachineControl {
+ public:
+  static absl::StatusOr<std::unique_ptr<Machine>> Create(
+      const MachineContext& context);
+  ~Machine() override;
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Enters the guest. Once.
+  absl::Status Start();
+  // Pauses every vCPU and lets devices finish what they were told; for the
+  // end. Idempotent.
+  void Halt();
+  // Ends the machine from outside: a time-out, a signal.
+  void EndWith(Verdict verdict, ShutdownCause cause);
+
+  // GuestRequests.
+  void PowerOff(Door door) override;
+  void Reset(Door door) override;
+  void Exit(Door door, uint64_t code, std::string text) override;
+  void Panic(Door door, bool crash_loaded) override;
+  // VcpuObserver.
+  void OnShutdown(uint32_t vcpu) override;
+  void OnFailure(uint32_t vcpu, std::string why) override;
+
+  // MachineControl.
+  RunState run_state() const override { return state_; }
+  absl::Status Pause() override;
+  absl::Status Resume() override;
+  absl::Status PowerButton() override;
+  absl::Status SystemReset() override;
+  void Quit() override;
+  absl::Status ResizeDisk(std::string_view id) override;
+  std::string vm_name() const override { return context_.config.name; }
+  std::string arch_name() const override { return std::string(arch::Name()); }
+  std::vector<VcpuInfo> vcpus() const override;
+  std::vector<DeviceInfo> devices() const override { return device_infos_; }
+  uint64_t memory_size() const override;
+  absl::StatusOr<std::string> RegistersText() override;
+
+ private:
+  explicit Machine(const MachineContext& context) : context_(context) {}
+
+  absl::Status CreateCore();
+  absl::Status CreatePci();
+  absl::Status CreateVcpus();
+
+  // machine_devices.cc: one function a kind of device.
+  absl::Status AttachDevices();
+  absl::Status AttachRng();
+  absl::Status AttachConsole();
+  absl::Status AttachDisk(const DiskConfig& config);
+  absl::Status AttachNet(const NetConfig& config);
+  absl::Status AttachVsock(uint64_t cid);
+  absl::Status AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
+                            std::string id, std::string backend);
+  absl::StatusOr<EventLoop*> AddIoThread(std::string name);
+  // The loop of the devices that need no thread of their own.
+  absl::StatusOr<EventLoop*> SharedIoLoop();
+
+  // Takes the first request that ends or resets; later ones are ignored.
+  void Request(std::function<void()> action);
+  void GuestReset(Door door);
+  void DoReset(ShutdownCause cause);
+  absl::Status ResetGuest();
+  void PauseVcpus();
+  void ResumeVcpus();
+
+  const MachineContext context_;
+  RunState state_ = RunState::kPrelaunch;
+  bool ended_ = false;
+  // While set no vCPU enters the guest, see Vcpu::Context::hold.
+  std::atomic<bool> hold_{false};
+  // A request is on its way to the main loop.
+  std::atomic<bool> requested_{false};
+
+  std::optional<KvmSystem> system_;
+  std::optional<arch::MemoryPlan> plan_;
+  std::optional<GuestMemory> memory_;
+  std::unique_ptr<KvmVm> vm_;
+  Bus mmio_{"mmio"};
+  Bus pio_{"pio"};
+  std::unique_ptr<arch::Platform> platform_;
+  std::vector<std::unique_ptr<IoThread>> io_threads_;
+  EventLoop* shared_loop_ = nullptr;  // one of them
+  std::unique_ptr<VerdictPort> verdict_port_;
+  std::unique_ptr<pci::PciRoot> pci_;
+  std::vector<DeviceInfo> device_infos_;
+  std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;  // Last: joined first.
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_MACHINE_H_
