@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/exit_status.h"
@@ -37,40 +39,96 @@ bool IsRegularOrMissing(const std::string& path) {
   return ::stat(path.c_str(), &st) != 0 || S_ISREG(st.st_mode);
 }
 
+// A FIFO nobody reads is an error at once: the run is over, and nothing may
+// hold up its status.
+absl::Status WriteInto(const std::string& path, const std::string& text,
+                       const std::string& what) {
+  const UniqueFd fd(
+      ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!fd.ok()) return PosixError(errno, what);
+  if (::fcntl(fd.get(), F_SETFL, 0) != 0) return PosixError(errno, what);
+  return WriteAll(fd.get(), text, what);
+}
+
+// Whoever reads the file sees the old content or the new, never a part. A
+// symbolic link stays and its target is replaced.
+absl::Status Replace(const std::string& path, const std::string& text,
+                     const std::string& what) {
+  std::error_code missing;
+  const std::filesystem::path resolved =
+      std::filesystem::canonical(path, missing);
+  const std::string target = missing ? path : resolved.string();
+  const std::string temporary = absl::StrCat(target, ".", ::getpid(), ".tmp");
+  ::unlink(temporary.c_str());
+  const UniqueFd fd(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!fd.ok()) return PosixError(errno, what);
+  absl::Status status = WriteAll(fd.get(), text, what);
+  if (status.ok() && ::rename(temporary.c_str(), target.c_str()) != 0) {
+    status = PosixError(errno, what);
+  }
+  if (!status.ok()) ::unlink(temporary.c_str());
+  return status;
+}
+
 }  // namespace
 
 std::string_view VerdictReasonName(VerdictReason reason) {
   switch (reason) {
-    case VerdictReason::kPowerOff: return "poweroff";
-    case VerdictReason::kExit: return "exit";
-    case VerdictReason::kQuit: return "quit";
-    case VerdictReason::kPanic: return "panic";
-    case VerdictReason::kTripleFault: return "triple-fault";
-    case VerdictReason::kReset: return "reset";
-    case VerdictReason::kKvmError: return "kvm-error";
-    case VerdictReason::kMemoryError: return "memory-error";
-    case VerdictReason::kTimeout: return "timeout";
-    case VerdictReason::kIdleTimeout: return "idle-timeout";
-    case VerdictReason::kSignal: return "signal";
-    case VerdictReason::kNotStarted: return "not-started";
-    case VerdictReason::kInternalError: return "internal-error";
+    case VerdictReason::kPowerOff:
+      return "poweroff";
+    case VerdictReason::kExit:
+      return "exit";
+    case VerdictReason::kQuit:
+      return "quit";
+    case VerdictReason::kPanic:
+      return "panic";
+    case VerdictReason::kTripleFault:
+      return "triple-fault";
+    case VerdictReason::kReset:
+      return "reset";
+    case VerdictReason::kKvmError:
+      return "kvm-error";
+    case VerdictReason::kMemoryError:
+      return "memory-error";
+    case VerdictReason::kTimeout:
+      return "timeout";
+    case VerdictReason::kIdleTimeout:
+      return "idle-timeout";
+    case VerdictReason::kSignal:
+      return "signal";
+    case VerdictReason::kNotStarted:
+      return "not-started";
+    case VerdictReason::kInternalError:
+      return "internal-error";
   }
   return "internal-error";
 }
 
 std::string_view DoorName(Door door) {
   switch (door) {
-    case Door::kExitDevice: return "exit-device";
-    case Door::kVerdictPort: return "verdict-port";
-    case Door::kPvpanic: return "pvpanic";
-    case Door::kConsole: return "console";
-    case Door::kAcpiSleep: return "acpi-sleep";
-    case Door::kAcpiReset: return "acpi-reset";
-    case Door::kI8042: return "i8042";
-    case Door::kPciReset: return "pci-reset";
-    case Door::kPsci: return "psci";
-    case Door::kTripleFault: return "triple-fault";
-    case Door::kSystemEvent: return "system-event";
+    case Door::kExitDevice:
+      return "exit-device";
+    case Door::kVerdictPort:
+      return "verdict-port";
+    case Door::kPvpanic:
+      return "pvpanic";
+    case Door::kConsole:
+      return "console";
+    case Door::kAcpiSleep:
+      return "acpi-sleep";
+    case Door::kAcpiReset:
+      return "acpi-reset";
+    case Door::kI8042:
+      return "i8042";
+    case Door::kPciReset:
+      return "pci-reset";
+    case Door::kPsci:
+      return "psci";
+    case Door::kTripleFault:
+      return "triple-fault";
+    case Door::kSystemEvent:
+      return "system-event";
   }
   return "unknown";
 }
@@ -78,19 +136,27 @@ std::string_view DoorName(Door door) {
 int Verdict::ExitStatus() const {
   switch (reason) {
     case VerdictReason::kPowerOff:
-    case VerdictReason::kQuit: return 0;
+    case VerdictReason::kQuit:
+      return 0;
     case VerdictReason::kExit:
       return static_cast<int>(std::min(code, kLargestGuestStatus));
-    case VerdictReason::kPanic: return 80;
-    case VerdictReason::kTripleFault: return 81;
-    case VerdictReason::kReset: return 82;
-    case VerdictReason::kKvmError: return 83;
-    case VerdictReason::kMemoryError: return 84;
+    case VerdictReason::kPanic:
+      return 80;
+    case VerdictReason::kTripleFault:
+      return 81;
+    case VerdictReason::kReset:
+      return 82;
+    case VerdictReason::kKvmError:
+      return 83;
+    case VerdictReason::kMemoryError:
+      return 84;
     case VerdictReason::kTimeout:
-    case VerdictReason::kIdleTimeout: return kTimeoutStatus;
+    case VerdictReason::kIdleTimeout:
+      return kTimeoutStatus;
     case VerdictReason::kSignal:
       return kSignalBase + static_cast<int>(code & 0x7f);
-    case VerdictReason::kNotStarted: return static_cast<int>(code);
+    case VerdictReason::kNotStarted:
+      return static_cast<int>(code);
     case VerdictReason::kInternalError:
       return static_cast<int>(kvmlet::ExitStatus::kInternal);
   }
@@ -112,21 +178,9 @@ Json Verdict::ToJson() const {
 
 absl::Status Verdict::Write(const std::string& path) const {
   const std::string what = absl::StrCat("--verdict ", path);
-  const std::string json =
-      PrettyJson(ToJson()) + "\n";
-  const bool replace = IsRegularOrMissing(path);
-  const std::string target =
-      replace ? absl::StrCat(path, ".", ::getpid(), ".tmp") : path;
-  const UniqueFd fd(::open(target.c_str(),
-                           O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.ok()) return PosixError(errno, what);
-  absl::Status status = WriteAll(fd.get(), json, what);
-  if (replace && status.ok() &&
-      ::rename(target.c_str(), path.c_str()) != 0) {
-    status = PosixError(errno, what);
-  }
-  if (replace && !status.ok()) ::unlink(target.c_str());
-  return status;
+  const std::string json = PrettyJson(ToJson()) + "\n";
+  return IsRegularOrMissing(path) ? Replace(path, json, what)
+                                  : WriteInto(path, json, what);
 }
 
 }  // namespace kvmlet

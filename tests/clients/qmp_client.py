@@ -50,7 +50,8 @@ def install(venv):
             skip(f"cannot install {REQUIREMENT}: {error}")
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").split("\n")
-            skip(f"cannot install {REQUIREMENT}: {lines[0]}")
+            reasons = [x for x in lines if x.startswith("ERROR")] or lines
+            skip(f"cannot install {REQUIREMENT}: {reasons[0]}")
     return python
 
 
