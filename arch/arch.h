@@ -55,10 +55,10 @@ unsigned long VmType(const KvmSystem& system, const MemoryPlan& plan);
 
 // What became of an exit that the common loop does not handle.
 enum class ExitResult {
-  kResume,      // enter the guest again
-  kHalt,        // the guest asked for its end through GuestRequests
-  kShutdown,    // triple fault or shutdown event
-  kUnknown,     // KVM could not run the guest: see DescribeFailure
+  kResume,    // enter the guest again
+  kHalt,      // the guest asked for its end through GuestRequests
+  kShutdown,  // triple fault or shutdown event
+  kUnknown,   // KVM could not run the guest: see DescribeFailure
 };
 
 struct VcpuTopology {
@@ -103,8 +103,7 @@ class Platform {
   // Brings a vCPU to its state at power-on: vCPU 0 at the kernel's entry, the
   // others waiting. On the vCPU's thread. `first` is the start, where KVM's
   // own power-on state is still there.
-  virtual absl::Status ResetVcpu(KvmVcpu& vcpu, uint32_t index,
-                                 bool first) = 0;
+  virtual absl::Status ResetVcpu(KvmVcpu& vcpu, uint32_t index, bool first) = 0;
   // Interrupt controller, timers and fixed devices back to power-on; no vCPU
   // runs.
   virtual absl::Status Reset() = 0;

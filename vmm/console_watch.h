@@ -24,9 +24,7 @@ class ConsoleWatch : public CharBackend {
 
   void Write(std::span<const std::byte> data) override;
   void Flush() override { backend_.Flush(); }
-  void SetInput(InputSink sink) override {
-    backend_.SetInput(std::move(sink));
-  }
+  void SetInput(InputSink sink) override { backend_.SetInput(std::move(sink)); }
   void InputReady() override { backend_.InputReady(); }
 
   std::chrono::steady_clock::time_point last_output() const {
@@ -47,9 +45,9 @@ class ConsoleWatch : public CharBackend {
       std::chrono::steady_clock::now().time_since_epoch().count()};
   std::atomic<bool> panicked_{false};
   mutable std::mutex mutex_;
-  size_t matched_ = 0;        // guarded by mutex_
-  bool collecting_ = false;   // guarded by mutex_
-  std::string line_;          // guarded by mutex_
+  size_t matched_ = 0;       // guarded by mutex_
+  bool collecting_ = false;  // guarded by mutex_
+  std::string line_;         // guarded by mutex_
 };
 
 }  // namespace kvmlet

@@ -33,28 +33,26 @@ absl::Status Machine::CreateCore() {
   KVMLET_ASSIGN_OR_RETURN(
       plan_, arch::PlanMemory(*system_, context_.config.memory.size));
   KVMLET_ASSIGN_OR_RETURN(
-      memory_,
-      GuestMemory::Create(plan_->ram, context_.config.memory.backing));
+      memory_, GuestMemory::Create(plan_->ram, context_.config.memory.backing));
   KVMLET_ASSIGN_OR_RETURN(
       vm_, KvmVm::Create(*system_, arch::VmType(*system_, *plan_)));
   KVMLET_RETURN_IF_ERROR(vm_->MapMemory(*memory_));
-  KVMLET_ASSIGN_OR_RETURN(
-      platform_, arch::CreatePlatform({.config = context_.config,
-                                       .system = *system_,
-                                       .vm = *vm_,
-                                       .memory = *memory_,
-                                       .plan = *plan_,
-                                       .mmio = mmio_,
-                                       .pio = pio_,
-                                       .requests = *this,
-                                       .serial = context_.serial}));
+  KVMLET_ASSIGN_OR_RETURN(platform_,
+                          arch::CreatePlatform({.config = context_.config,
+                                                .system = *system_,
+                                                .vm = *vm_,
+                                                .memory = *memory_,
+                                                .plan = *plan_,
+                                                .mmio = mmio_,
+                                                .pio = pio_,
+                                                .requests = *this,
+                                                .serial = context_.serial}));
   return absl::OkStatus();
 }
 
 absl::Status Machine::CreatePci() {
-  const pci::PciWindows windows{.ecam = plan_->ecam,
-                                .mmio32 = plan_->mmio32,
-                                .mmio64 = plan_->mmio64};
+  const pci::PciWindows windows{
+      .ecam = plan_->ecam, .mmio32 = plan_->mmio32, .mmio64 = plan_->mmio64};
   KVMLET_ASSIGN_OR_RETURN(
       pci_, pci::PciRoot::Create(windows, platform_->interrupts(), *vm_,
                                  [this](uint32_t slot, uint32_t pin) {
@@ -232,8 +230,7 @@ absl::Status Machine::ResetGuest() {
   absl::Status status;
   for (const auto& vcpu : vcpus_) {
     vcpu->RunOnThread([&](KvmVcpu& kvm) {
-      status.Update(
-          platform_->ResetVcpu(kvm, vcpu->index(), /*first=*/false));
+      status.Update(platform_->ResetVcpu(kvm, vcpu->index(), /*first=*/false));
     });
   }
   return status;
@@ -282,7 +279,8 @@ void Machine::Quit() {
 absl::Status Machine::ResizeDisk(std::string_view id) {
   const auto it = disks_.find(std::string(id));
   if (it == disks_.end()) {
-    return absl::NotFoundError(absl::StrCat("there is no disk '", std::string(id), "'"));
+    return absl::NotFoundError(
+        absl::StrCat("there is no disk '", std::string(id), "'"));
   }
   return it->second->Resize();
 }

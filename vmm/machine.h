@@ -149,7 +149,7 @@ class Machine final : public GuestRequests,
   std::unique_ptr<pci::PciRoot> pci_;
   std::vector<DeviceInfo> device_infos_;
   std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
-  std::vector<std::unique_ptr<Vcpu>> vcpus_;  // Last: joined first.
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;         // Last: joined first.
 };
 
 }  // namespace kvmlet

@@ -65,9 +65,8 @@ absl::StatusOr<EventLoop*> Machine::SharedIoLoop() {
   return shared_loop_;
 }
 
-absl::Status Machine::AttachVirtio(
-    std::unique_ptr<virtio::VirtioDevice> device, std::string id,
-    std::string backend) {
+absl::Status Machine::AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
+                                   std::string id, std::string backend) {
   const std::string type = absl::StrCat(
       absl::string_view(device->name().data(), device->name().size()), "-pci");
   KVMLET_ASSIGN_OR_RETURN(EventLoop* const loop, SharedIoLoop());
@@ -123,8 +122,8 @@ absl::Status Machine::AttachDisk(const DiskConfig& config) {
     loops.push_back(loop);
   }
   KVMLET_ASSIGN_OR_RETURN(
-      auto disk, virtio::BlkDevice::Create(options, std::move(backend),
-                                           std::move(loops)));
+      auto disk,
+      virtio::BlkDevice::Create(options, std::move(backend), std::move(loops)));
   disks_[config.id] = disk.get();
   return AttachVirtio(std::move(disk), config.id, config.path);
 }
@@ -147,15 +146,14 @@ absl::Status Machine::AttachNet(const NetConfig& config) {
     loops.push_back(loop);
   }
   KVMLET_ASSIGN_OR_RETURN(
-      auto net, virtio::NetDevice::Create(options, std::move(backend),
-                                          std::move(loops)));
+      auto net,
+      virtio::NetDevice::Create(options, std::move(backend), std::move(loops)));
   return AttachVirtio(std::move(net), config.id, std::move(name));
 }
 
 absl::Status Machine::AttachVsock(uint64_t cid) {
   KVMLET_ASSIGN_OR_RETURN(EventLoop* const loop, SharedIoLoop());
-  KVMLET_ASSIGN_OR_RETURN(auto vsock,
-                          virtio::VsockDevice::Create(cid, *loop));
+  KVMLET_ASSIGN_OR_RETURN(auto vsock, virtio::VsockDevice::Create(cid, *loop));
   return AttachVirtio(std::move(vsock), "vsock0", absl::StrCat("cid ", cid));
 }
 

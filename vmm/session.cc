@@ -33,8 +33,7 @@ double CpuSeconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) +
-           static_cast<double>(t.tv_usec) / 1e6;
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
@@ -86,14 +85,13 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
   KVMLET_RETURN_IF_ERROR(session->OpenControl());
   CharBackend* const console =
       session->terminal_watch_ ? &*session->terminal_watch_ : nullptr;
-  KVMLET_ASSIGN_OR_RETURN(
-      session->machine_,
-      Machine::Create({.config = config,
-                       .loop = *session->loop_,
-                       .serial = *session->serial_watch_,
-                       .console = console,
-                       .events = session->events_,
-                       .listener = *session}));
+  KVMLET_ASSIGN_OR_RETURN(session->machine_,
+                          Machine::Create({.config = config,
+                                           .loop = *session->loop_,
+                                           .serial = *session->serial_watch_,
+                                           .console = console,
+                                           .events = session->events_,
+                                           .listener = *session}));
   RegisterMachineCommands(session->registry_, *session->machine_);
   return session;
 }
@@ -128,14 +126,14 @@ absl::Status Session::WatchSignals() {
 }
 
 absl::StatusOr<std::unique_ptr<CharStream>> Session::OpenTerminal() {
-  return OpenStdioChar(
-      *loop_, {.on_escape = [this](char key) { OnEscape(key); },
-               .divert =
-                   [this](std::span<const std::byte> input) {
-                     if (!prompt_.open()) return false;
-                     prompt_.OnInput(input);
-                     return true;
-                   }});
+  return OpenStdioChar(*loop_,
+                       {.on_escape = [this](char key) { OnEscape(key); },
+                        .divert =
+                            [this](std::span<const std::byte> input) {
+                              if (!prompt_.open()) return false;
+                              prompt_.OnInput(input);
+                              return true;
+                            }});
 }
 
 absl::StatusOr<std::unique_ptr<CharStream>> Session::OpenSerial() {
@@ -226,8 +224,8 @@ void Session::OnSignal() {
   machine_->EndWith(
       {.reason = VerdictReason::kSignal,
        .code = info.ssi_signo,
-       .text = absl::StrCat(
-           "SIG", ::sigabbrev_np(static_cast<int>(info.ssi_signo)))},
+       .text = absl::StrCat("SIG",
+                            ::sigabbrev_np(static_cast<int>(info.ssi_signo)))},
       ShutdownCause::kHostSignal);
 }
 
@@ -271,8 +269,8 @@ void Session::CheckIdle() {
     return;
   }
   // While it is paused it cannot print: ask again later.
-  const auto left = std::max<Clock::duration>(
-      limit - idle, std::chrono::milliseconds(100));
+  const auto left =
+      std::max<Clock::duration>(limit - idle, std::chrono::milliseconds(100));
   loop_->RunAfter(left, [this] { CheckIdle(); });
 }
 

@@ -127,9 +127,7 @@ void Vcpu::Loop() {
   }
 }
 
-bool Vcpu::Idle() const {
-  return pause_ || broken_ || context_.hold.load();
-}
+bool Vcpu::Idle() const { return pause_ || broken_ || context_.hold.load(); }
 
 bool Vcpu::Attend() {
   FinishAccess();
@@ -205,8 +203,8 @@ void Vcpu::HandleMmio() {
 
 void Vcpu::HandlePio() {
   const auto& io = kvm_->run().io;
-  const std::span<std::byte> data = kvm_->RunPage(
-      io.data_offset, static_cast<uint64_t>(io.size) * io.count);
+  const std::span<std::byte> data =
+      kvm_->RunPage(io.data_offset, static_cast<uint64_t>(io.size) * io.count);
   const size_t width = std::max<size_t>(io.size, 1);
   for (size_t at = 0; at + width <= data.size(); at += width) {
     const auto item = data.subspan(at, width);

@@ -99,12 +99,12 @@ class Vcpu {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool stop_ = false;      // guarded by mutex_
-  bool pause_ = true;      // guarded by mutex_
-  bool parked_ = false;    // guarded by mutex_: outside the guest, waiting
-  bool broken_ = false;    // guarded by mutex_: cannot enter the guest again
+  bool stop_ = false;    // guarded by mutex_
+  bool pause_ = true;    // guarded by mutex_
+  bool parked_ = false;  // guarded by mutex_: outside the guest, waiting
+  bool broken_ = false;  // guarded by mutex_: cannot enter the guest again
   const std::function<void(KvmVcpu&)>* command_ = nullptr;  // guarded by mutex_
-  std::thread thread_;     // Last: joined before the members it uses die.
+  std::thread thread_;  // Last: joined before the members it uses die.
 };
 
 }  // namespace kvmlet

@@ -37,9 +37,8 @@ kvm_cpuid_entry2& LeafOrNew(CpuidTable& table, uint32_t leaf, uint32_t index,
 }
 
 void RemoveLeaf(CpuidTable& table, uint32_t leaf) {
-  std::erase_if(table, [leaf](const kvm_cpuid_entry2& e) {
-    return e.function == leaf;
-  });
+  std::erase_if(
+      table, [leaf](const kvm_cpuid_entry2& e) { return e.function == leaf; });
 }
 
 void PatchFeatures(CpuidTable& table, const CpuidHost& host,
@@ -81,9 +80,11 @@ void PatchCaches(CpuidTable& table, const Topology& topology) {
     if (type == 0) continue;
     SetField(e.eax, 14, 12, (level < 3 ? per_core : per_package) - 1);
     if (e.function == 4) {
-      SetField(e.eax, 26, 6,
-               std::min((1u << (topology.package_bits() -
-                                topology.thread_bits())) - 1, 63u));
+      SetField(
+          e.eax, 26, 6,
+          std::min(
+              (1u << (topology.package_bits() - topology.thread_bits())) - 1,
+              63u));
     }
   }
 }
@@ -119,8 +120,8 @@ void PatchAmdTopology(CpuidTable& table, const Topology& topology,
   if (topo == nullptr) return;
   if (ext != nullptr) ext->ecx |= Bit(22);  // TOPOEXT
   topo->eax = apic_id;
-  topo->ebx = (index / topology.threads % topology.cores) |
-              (topology.threads - 1) << 8;
+  topo->ebx =
+      (index / topology.threads % topology.cores) | (topology.threads - 1) << 8;
   topo->ecx = index / topology.threads / topology.cores;
   topo->edx = 0;
 }

@@ -35,12 +35,12 @@ inline constexpr KvmSet<kvm_lapic_state> kSetLapic{KVM_SET_LAPIC,
                                                    "KVM_SET_LAPIC"};
 inline constexpr KvmSet<kvm_mp_state> kSetMpState{KVM_SET_MP_STATE,
                                                   "KVM_SET_MP_STATE"};
-inline constexpr KvmSet<kvm_vcpu_events> kSetVcpuEvents{
-    KVM_SET_VCPU_EVENTS, "KVM_SET_VCPU_EVENTS"};
+inline constexpr KvmSet<kvm_vcpu_events> kSetVcpuEvents{KVM_SET_VCPU_EVENTS,
+                                                        "KVM_SET_VCPU_EVENTS"};
 inline constexpr KvmSet<kvm_debugregs> kSetDebugregs{KVM_SET_DEBUGREGS,
                                                      "KVM_SET_DEBUGREGS"};
-inline constexpr KvmSet<uint64_t> kSetIdentityMap{
-    KVM_SET_IDENTITY_MAP_ADDR, "KVM_SET_IDENTITY_MAP_ADDR"};
+inline constexpr KvmSet<uint64_t> kSetIdentityMap{KVM_SET_IDENTITY_MAP_ADDR,
+                                                  "KVM_SET_IDENTITY_MAP_ADDR"};
 inline constexpr KvmCall kSetTss{KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR"};
 inline constexpr KvmCall kCreateIrqchip{KVM_CREATE_IRQCHIP,
                                         "KVM_CREATE_IRQCHIP"};
@@ -48,8 +48,7 @@ inline constexpr KvmSet<kvm_pit_config> kCreatePit2{KVM_CREATE_PIT2,
                                                     "KVM_CREATE_PIT2"};
 inline constexpr KvmSet<kvm_irqchip> kSetIrqchip{KVM_SET_IRQCHIP,
                                                  "KVM_SET_IRQCHIP"};
-inline constexpr KvmSet<kvm_pit_state2> kSetPit2{KVM_SET_PIT2,
-                                                 "KVM_SET_PIT2"};
+inline constexpr KvmSet<kvm_pit_state2> kSetPit2{KVM_SET_PIT2, "KVM_SET_PIT2"};
 inline constexpr KvmCall kGetTscKhz{KVM_GET_TSC_KHZ, "KVM_GET_TSC_KHZ"};
 
 // Model-specific registers (Intel SDM volume 4; AMD APM volume 2).

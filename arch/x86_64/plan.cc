@@ -71,10 +71,12 @@ absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& /*system*/,
   const uint64_t low = std::min(size, kRamHoleStart);
   const uint64_t high = size - low;
   if (high > window - kRamHoleEnd) {
-    return BadInput(absl::StrCat(
-        "--memory: ", size >> 20, " MiB do not fit below the PCI window of "
-        "this host's ", bits, "-bit physical addresses; the most is ",
-        (window - kRamHoleEnd + kRamHoleStart) >> 20, " MiB"));
+    return BadInput(absl::StrCat("--memory: ", size >> 20,
+                                 " MiB do not fit below the PCI window of "
+                                 "this host's ",
+                                 bits, "-bit physical addresses; the most is ",
+                                 (window - kRamHoleEnd + kRamHoleStart) >> 20,
+                                 " MiB"));
   }
   std::vector<RamRange> ram{{Gpa{0}, low}};
   if (high > 0) ram.push_back({Gpa{kRamHoleEnd}, high});

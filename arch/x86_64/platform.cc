@@ -81,10 +81,8 @@ X86Platform::X86Platform(const PlatformContext& context)
 
 absl::StatusOr<std::unique_ptr<X86Platform>> X86Platform::Create(
     const PlatformContext& context) {
-  auto platform =
-      std::unique_ptr<X86Platform>(new X86Platform(context));
-  if (platform->topology_.ApicId(platform->topology_.count - 1) >
-      kMaxApicId) {
+  auto platform = std::unique_ptr<X86Platform>(new X86Platform(context));
+  if (platform->topology_.ApicId(platform->topology_.count - 1) > kMaxApicId) {
     return BadInput(absl::StrCat(
         "--cpus: this topology needs APIC ids above ", kMaxApicId,
         "; use fewer CPUs, or counts of cores and threads that are powers of "
@@ -101,8 +99,8 @@ absl::StatusOr<std::unique_ptr<X86Platform>> X86Platform::Create(
 absl::Status X86Platform::OpenImages() {
   KVMLET_ASSIGN_OR_RETURN(kernel_, KernelImage::Open(context_.config.kernel));
   if (!context_.config.initrd.empty()) {
-    KVMLET_ASSIGN_OR_RETURN(
-        initrd_, BootFile::Open("--initrd", context_.config.initrd));
+    KVMLET_ASSIGN_OR_RETURN(initrd_,
+                            BootFile::Open("--initrd", context_.config.initrd));
   }
   return absl::OkStatus();
 }
@@ -124,8 +122,7 @@ absl::Status X86Platform::CreateController() {
 absl::Status X86Platform::ReadHostCpu() {
   const KvmSystem& system = context_.system;
   KVMLET_ASSIGN_OR_RETURN(supported_, QueryCpuid(system));
-  host_.tsc_deadline =
-      system.CheckExtension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+  host_.tsc_deadline = system.CheckExtension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
   const kvm_cpuid_entry2* one = FindLeaf(supported_, 1);
   if (one != nullptr && (one->ecx & 1u << 15) != 0) {
     host_.perf_capabilities = QueryFeatureMsr(system, kMsrPerfCapabilities);
@@ -171,8 +168,7 @@ uint32_t X86Platform::PciInterrupt(uint32_t slot, uint32_t pin) const {
 }
 
 absl::Status X86Platform::AttachPci(pci::PciRoot& root) {
-  config_ports_ =
-      std::make_unique<pci::ConfigPorts>(root, context_.requests);
+  config_ports_ = std::make_unique<pci::ConfigPorts>(root, context_.requests);
   return context_.pio.Add(
       *AddressRange::Make(kPciConfigPort, pci::ConfigPorts::kSize),
       *config_ports_);
@@ -181,8 +177,8 @@ absl::Status X86Platform::AttachPci(pci::PciRoot& root) {
 absl::Status X86Platform::SetUpVcpu(KvmVcpu& vcpu, uint32_t index) {
   if (index == 0) {
     // The guest's TSC runs at the host's rate; KVM knows it per vCPU.
-    host_.tsc_khz = static_cast<uint32_t>(
-        vcpu.fd().Call(kGetTscKhz).value_or(0));
+    host_.tsc_khz =
+        static_cast<uint32_t>(vcpu.fd().Call(kGetTscKhz).value_or(0));
   }
   const CpuidTable table = BuildCpuid(supported_, host_, topology_, index);
   CpuidList list(table.size());
@@ -194,8 +190,7 @@ absl::Status X86Platform::SetUpVcpu(KvmVcpu& vcpu, uint32_t index) {
 
 std::string X86Platform::CommandLine() const {
   const VmConfig& config = context_.config;
-  const bool linux_guest =
-      kernel_->plan().protocol != BootProtocol::kMultiboot;
+  const bool linux_guest = kernel_->plan().protocol != BootProtocol::kMultiboot;
   if (config.append_exact || !linux_guest) return config.append;
   std::string line = kDefaultOptions;
   if (config.console) absl::StrAppend(&line, " console=hvc0");
@@ -229,17 +224,15 @@ absl::Status X86Platform::LoadGuest() {
     return BadInput("--memory: the guest needs at least 2M");
   }
   const std::vector<E820Entry> map = MemoryMap();
-  const BootOptions options{.command_line = CommandLine(),
-                            .memory_map = map,
-                            .rsdp = acpi.rsdp};
+  const BootOptions options{
+      .command_line = CommandLine(), .memory_map = map, .rsdp = acpi.rsdp};
   KVMLET_ASSIGN_OR_RETURN(
       entry_, x86_64::LoadGuest(context_.memory, *kernel_,
                                 initrd_ ? &*initrd_ : nullptr, options));
   return absl::OkStatus();
 }
 
-absl::Status X86Platform::ResetVcpu(KvmVcpu& vcpu, uint32_t index,
-                                    bool first) {
+absl::Status X86Platform::ResetVcpu(KvmVcpu& vcpu, uint32_t index, bool first) {
   const bool bootstrap = index == 0;
   if (first) {
     KVMLET_ASSIGN_OR_RETURN(const PowerOnState state, ReadPowerOnState(vcpu));
@@ -251,8 +244,7 @@ absl::Status X86Platform::ResetVcpu(KvmVcpu& vcpu, uint32_t index,
       const std::lock_guard lock(mutex_);
       state = power_on_[index];
     }
-    KVMLET_RETURN_IF_ERROR(
-        RestorePowerOnState(vcpu, state, host_, bootstrap));
+    KVMLET_RETURN_IF_ERROR(RestorePowerOnState(vcpu, state, host_, bootstrap));
   }
   // The others wait for INIT and SIPI.
   if (!bootstrap) return absl::OkStatus();

@@ -34,33 +34,33 @@ absl::StatusOr<bool> SetMsr(const KvmVcpu& vcpu, MsrValue msr) {
 
 // MSRs that a guest changes and that outlive a CPU reset inside KVM.
 constexpr MsrValue kResetMsrs[] = {
-    {0x174, 0},          // IA32_SYSENTER_CS
-    {0x175, 0},          // IA32_SYSENTER_ESP
-    {0x176, 0},          // IA32_SYSENTER_EIP
-    {0xc0000081, 0},     // STAR
-    {0xc0000082, 0},     // LSTAR
-    {0xc0000083, 0},     // CSTAR
-    {0xc0000084, 0},     // FMASK
-    {0xc0000102, 0},     // KERNEL_GS_BASE
-    {0xc0000103, 0},     // TSC_AUX
-    {0x48, 0},           // IA32_SPEC_CTRL
-    {0xda0, 0},          // IA32_XSS
-    {0x6e0, 0},          // IA32_TSC_DEADLINE
-    {0x3b, 0},           // IA32_TSC_ADJUST
-    {0x17a, 0},          // IA32_MCG_STATUS
-    {0x4b564d00, 0},     // KVM wall clock
-    {0x4b564d01, 0},     // KVM system time
-    {0x11, 0},           // KVM wall clock, old number
-    {0x12, 0},           // KVM system time, old number
-    {0x4b564d02, 0},     // KVM asynchronous page faults
-    {0x4b564d03, 0},     // KVM steal time
-    {0x4b564d04, 0},     // KVM paravirtual end of interrupt
-    {0x4b564d05, 1},     // KVM poll control
-    {0x4b564d06, 0},     // KVM asynchronous page fault vector
+    {0x174, 0},       // IA32_SYSENTER_CS
+    {0x175, 0},       // IA32_SYSENTER_ESP
+    {0x176, 0},       // IA32_SYSENTER_EIP
+    {0xc0000081, 0},  // STAR
+    {0xc0000082, 0},  // LSTAR
+    {0xc0000083, 0},  // CSTAR
+    {0xc0000084, 0},  // FMASK
+    {0xc0000102, 0},  // KERNEL_GS_BASE
+    {0xc0000103, 0},  // TSC_AUX
+    {0x48, 0},        // IA32_SPEC_CTRL
+    {0xda0, 0},       // IA32_XSS
+    {0x6e0, 0},       // IA32_TSC_DEADLINE
+    {0x3b, 0},        // IA32_TSC_ADJUST
+    {0x17a, 0},       // IA32_MCG_STATUS
+    {0x4b564d00, 0},  // KVM wall clock
+    {0x4b564d01, 0},  // KVM system time
+    {0x11, 0},        // KVM wall clock, old number
+    {0x12, 0},        // KVM system time, old number
+    {0x4b564d02, 0},  // KVM asynchronous page faults
+    {0x4b564d03, 0},  // KVM steal time
+    {0x4b564d04, 0},  // KVM paravirtual end of interrupt
+    {0x4b564d05, 1},  // KVM poll control
+    {0x4b564d06, 0},  // KVM asynchronous page fault vector
     {kMsrPat, kPatPowerOn},
     {kMsrMiscEnable, kFastStrings},
     {kMsrMtrrDefType, kMtrrWriteBack},
-    {0x10, 0},           // IA32_TIME_STAMP_COUNTER
+    {0x10, 0},  // IA32_TIME_STAMP_COUNTER
 };
 
 void SetLvt(kvm_lapic_state& lapic, size_t offset, uint32_t delivery_mode) {
@@ -123,8 +123,7 @@ absl::StatusOr<PowerOnState> ReadPowerOnState(const KvmVcpu& vcpu) {
   return state;
 }
 
-absl::Status RestorePowerOnState(const KvmVcpu& vcpu,
-                                 const PowerOnState& state,
+absl::Status RestorePowerOnState(const KvmVcpu& vcpu, const PowerOnState& state,
                                  const CpuidHost& host, bool bootstrap) {
   const kvm_vcpu_events events{};
   KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetVcpuEvents, events));
@@ -143,9 +142,9 @@ absl::Status RestorePowerOnState(const KvmVcpu& vcpu,
   regs.rflags = 2;
   regs.rip = 0xfff0;
   KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetRegs, regs));
-  const kvm_mp_state mp{.mp_state = static_cast<uint32_t>(
-                            bootstrap ? KVM_MP_STATE_RUNNABLE
-                                      : KVM_MP_STATE_UNINITIALIZED)};
+  const kvm_mp_state mp{
+      .mp_state = static_cast<uint32_t>(
+          bootstrap ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED)};
   return vcpu.fd().Set(kSetMpState, mp);
 }
 
@@ -160,8 +159,8 @@ absl::StatusOr<std::string> DescribeRegisters(const KvmVcpu& vcpu) {
       "R12=%016x R13=%016x R14=%016x R15=%016x\n"
       "CR0=%08x CR2=%016x CR3=%016x CR4=%08x EFER=%x\n",
       r.rip, r.rflags, static_cast<int>(s.ss.dpl), r.rax, r.rbx, r.rcx, r.rdx,
-      r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13,
-      r.r14, r.r15, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+      r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14,
+      r.r15, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
   const std::pair<const char*, const kvm_segment*> segments[] = {
       {"CS", &s.cs}, {"SS", &s.ss}, {"DS", &s.ds}, {"ES", &s.es},
       {"FS", &s.fs}, {"GS", &s.gs}, {"TR", &s.tr}};

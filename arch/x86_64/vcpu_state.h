@@ -34,8 +34,7 @@ absl::StatusOr<PowerOnState> ReadPowerOnState(const KvmVcpu& vcpu);
 
 // Everything back to power-on: FPU, events, debug registers, MSRs, local APIC,
 // system registers. The caller then sets the boot registers.
-absl::Status RestorePowerOnState(const KvmVcpu& vcpu,
-                                 const PowerOnState& state,
+absl::Status RestorePowerOnState(const KvmVcpu& vcpu, const PowerOnState& state,
                                  const CpuidHost& host, bool bootstrap);
 
 absl::StatusOr<std::string> DescribeRegisters(const KvmVcpu& vcpu);

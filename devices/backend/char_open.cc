@@ -76,8 +76,8 @@ absl::StatusOr<std::unique_ptr<CharStream>> OpenNullChar(EventLoop& loop) {
   return std::make_unique<CharStream>(loop);
 }
 
-absl::StatusOr<std::unique_ptr<CharStream>> OpenStdioChar(
-    EventLoop& loop, TerminalHooks hooks) {
+absl::StatusOr<std::unique_ptr<CharStream>> OpenStdioChar(EventLoop& loop,
+                                                          TerminalHooks hooks) {
   auto stream = std::make_unique<StdioStream>(loop, std::move(hooks));
   KVMLET_RETURN_IF_ERROR(
       stream->SetDescriptors(STDIN_FILENO, STDOUT_FILENO, false));

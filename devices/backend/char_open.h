@@ -25,8 +25,8 @@ struct TerminalHooks {
   std::function<bool(std::span<const std::byte>)> divert;
 };
 // Standard input and output; on a terminal raw, with escape keys.
-absl::StatusOr<std::unique_ptr<CharStream>> OpenStdioChar(
-    EventLoop& loop, TerminalHooks hooks);
+absl::StatusOr<std::unique_ptr<CharStream>> OpenStdioChar(EventLoop& loop,
+                                                          TerminalHooks hooks);
 // Output is appended to nothing: the file is truncated. No input.
 absl::StatusOr<std::unique_ptr<CharStream>> OpenFileChar(
     EventLoop& loop, const std::string& flag, const std::string& path);

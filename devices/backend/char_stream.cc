@@ -54,9 +54,8 @@ void CharStream::Drain() {
       if (closed_) break;
       continue;
     }
-    const ssize_t n =
-        ::write(output_, buffer_.data() + done,
-                std::min(buffer_.size() - done, kWriteSlice));
+    const ssize_t n = ::write(output_, buffer_.data() + done,
+                              std::min(buffer_.size() - done, kWriteSlice));
     if (n >= 0) {
       done += static_cast<size_t>(n);
     } else if (errno != EINTR && errno != EAGAIN) {
@@ -139,8 +138,8 @@ void CharStream::DeliverPending() {
   if (pending_.empty()) starved_ = false;
   // While the device is full the rest stays in the terminal; with a filter
   // (escape keys) reading goes on, up to a bound.
-  const bool read_on = pending_.empty() ||
-                       (filter_ != nullptr && pending_.size() < kWriteSlice);
+  const bool read_on =
+      pending_.empty() || (filter_ != nullptr && pending_.size() < kWriteSlice);
   if (input_ >= 0) WatchInput(read_on);
 }
 

@@ -57,14 +57,14 @@ class CharStream : public CharBackend {
   int input_ = -1;
   bool watching_ = false;
   UniqueFd owned_input_;
-  std::vector<std::byte> pending_;  // read, not yet taken by the device
+  std::vector<std::byte> pending_;    // read, not yet taken by the device
   std::atomic<bool> starved_{false};  // the device was full
 
   std::mutex mutex_;
-  int output_ = -1;              // guarded by mutex_
-  UniqueFd owned_output_;        // guarded by mutex_
-  std::string buffer_;           // guarded by mutex_
-  bool flush_posted_ = false;    // guarded by mutex_
+  int output_ = -1;            // guarded by mutex_
+  UniqueFd owned_output_;      // guarded by mutex_
+  std::string buffer_;         // guarded by mutex_
+  bool flush_posted_ = false;  // guarded by mutex_
 };
 
 }  // namespace kvmlet

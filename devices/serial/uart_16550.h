@@ -67,11 +67,11 @@ class Uart16550 : public IoDevice {
   const std::unique_ptr<IrqLine> irq_;
   CharBackend& backend_;
   std::mutex mutex_;
-  Registers regs_;                    // guarded by mutex_
-  std::deque<uint8_t> input_;         // guarded by mutex_
-  std::deque<uint8_t> loop_;          // guarded by mutex_: loopback mode
+  Registers regs_;                      // guarded by mutex_
+  std::deque<uint8_t> input_;           // guarded by mutex_
+  std::deque<uint8_t> loop_;            // guarded by mutex_: loopback mode
   bool transmitter_interrupt_ = false;  // guarded by mutex_
-  bool irq_asserted_ = false;         // guarded by mutex_
+  bool irq_asserted_ = false;           // guarded by mutex_
   int polls_ = 0;  // guarded by mutex_: line status reads without output
 };
 

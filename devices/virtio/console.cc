@@ -41,9 +41,9 @@ enum Event : uint16_t {
   kPortName = 7,
 };
 
-constexpr size_t kInputLimit = 4096;    // bytes held for a port
-constexpr size_t kControlLimit = 256;   // messages held for the driver
-constexpr int kChainsPerTurn = 128;     // then others on the loop get a turn
+constexpr size_t kInputLimit = 4096;   // bytes held for a port
+constexpr size_t kControlLimit = 256;  // messages held for the driver
+constexpr int kChainsPerTurn = 128;    // then others on the loop get a turn
 
 }  // namespace
 

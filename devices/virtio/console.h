@@ -30,10 +30,10 @@ class ConsoleDevice final : public VirtioDevice {
  public:
   using Output = std::function<void(std::span<const std::byte>)>;
   struct Port {
-    std::string name;           // what the guest sees; empty: none
-    bool console = false;       // a terminal for the guest's login
+    std::string name;                // what the guest sees; empty: none
+    bool console = false;            // a terminal for the guest's login
     CharBackend* backend = nullptr;  // borrowed; input and output
-    Output output;              // instead of a backend: output only
+    Output output;                   // instead of a backend: output only
   };
 
   // Port 0 is reserved for the console; without one it is not announced.
@@ -86,9 +86,9 @@ class ConsoleDevice final : public VirtioDevice {
   LogLimiter log_{"virtio-console"};
   std::vector<uint16_t> sizes_;
   std::vector<std::unique_ptr<PortState>> ports_;
-  ActiveState active_;                // on the loop
-  bool running_ = false;              // on the loop
-  std::deque<Control> control_;       // on the loop: waiting for buffers
+  ActiveState active_;           // on the loop
+  bool running_ = false;         // on the loop
+  std::deque<Control> control_;  // on the loop: waiting for buffers
 };
 
 }  // namespace kvmlet::virtio

@@ -21,10 +21,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "devices/virtio/queue.h"
 #include "vmm/base/event_fd.h"
 #include "vmm/memory/guest_memory.h"
-
-#include "devices/virtio/queue.h"
 
 namespace kvmlet::virtio {
 

@@ -11,13 +11,13 @@
 namespace kvmlet::cli {
 namespace {
 
-// A dash that people type is \-; a line must not begin with a request.
+// The page's tools warn when there is none.
+constexpr std::string_view kDate = "2026-11-20";
+
+// A dash that people type is \-.
 std::string Escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if ((c == '.' || c == '\'') && (out.empty() || out.back() == '\n')) {
-      out += "\\&";
-    }
     switch (c) {
       case '\\':
         out += "\\e";
@@ -35,6 +35,18 @@ std::string Escaped(std::string_view text) {
   return out;
 }
 
+// Lines of running text. None begins with what troff takes for a request.
+std::string Text(std::string_view text) {
+  std::string out;
+  for (const char c : Wrapped(Escaped(text), 0)) {
+    if ((c == '.' || c == '\'') && (out.empty() || out.back() == '\n')) {
+      out += "\\&";
+    }
+    out += c;
+  }
+  return out;
+}
+
 std::string Bold(std::string_view text) {
   return Cat({"\\fB", Escaped(text), "\\fR"});
 }
@@ -45,7 +57,7 @@ std::string Section(std::string_view title) {
 
 // A tagged paragraph; `tag` is troff already.
 std::string Tagged(std::string_view tag, std::string_view text) {
-  return Cat({".TP\n", tag, "\n", Escaped(text), "\n"});
+  return Cat({".TP\n", tag, "\n", Text(text)});
 }
 
 // Capital letters are what the reader replaces: "\fIPATH\fR[,\fIKEY\fR...]".
@@ -82,7 +94,7 @@ std::string Flags(const CommandSpec& command) {
   std::string_view section;
   for (const FlagSpec& flag : command.flags) {
     if (flag.section != section && command.name == "run") {
-      out += Cat({".PP\n", Bold(flag.section), "\n"});
+      out += Cat({section.empty() ? "" : ".PP\n", Bold(flag.section), "\n"});
     }
     section = flag.section;
     out += Tagged(FlagTag(flag), FlagText(flag));
@@ -102,20 +114,21 @@ std::string Paragraphs(std::string_view text) {
   std::string out;
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
-    out += Cat({".PP\n", Escaped(text.substr(0, end)), "\n"});
+    out += Cat({out.empty() ? "" : ".PP\n", Text(text.substr(0, end))});
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return out;
 }
 
 std::string Synopsis() {
-  std::string out = Section("SYNOPSIS");
+  std::string lines;
   for (const CommandSpec& command : Commands()) {
-    if (out.size() > Section("SYNOPSIS").size()) out += ".br\n";
-    out += Cat({Bold(Cat({"kvmlet ", command.name})), " ",
-                Placeholders(command.operands), "\n"});
+    lines +=
+        Cat({lines.empty() ? "" : ".br\n", Bold(Cat({"kvmlet ", command.name})),
+             command.operands.empty() ? "" : " ",
+             Placeholders(command.operands), "\n"});
   }
-  return out;
+  return Section("SYNOPSIS") + lines;
 }
 
 struct Example {
@@ -128,15 +141,15 @@ constexpr Example kExamples[] = {
      "kvmlet run --kernel vmlinuz --initrd initrd.img"},
     {"Four vCPUs, 2 GiB, a disk that the guest cannot write, a network without "
      "privileges:",
-     "kvmlet run --kernel vmlinuz --cpus 4 --memory 2G \\\\\n"
+     "kvmlet run --kernel vmlinuz --cpus 4 --memory 2G \\\n"
      "    --disk root.img,ro --append root=/dev/vda --net passt"},
     {"Two NUMA nodes:",
-     "kvmlet run --kernel vmlinuz --cpus 4 --memory 1G \\\\\n"
+     "kvmlet run --kernel vmlinuz --cpus 4 --memory 1G \\\n"
      "    --numa cpus=0-1,memory=512M --numa cpus=2-3,memory=512M"},
     {"A test: its status is the guest's verdict, 124 when it hangs:",
-     "kvmlet run --kernel test.elf --timeout 60s --on-hang \\\\\n"
+     "kvmlet run --kernel test.elf --timeout 60s --on-hang \\\n"
      "    --on-reset exit --verdict verdict.json"},
-    {"The same from a file, machine.json:",
+    {"What a file machine.json may hold, and how it is used:",
      "{\"kernel\": \"vmlinuz\", \"memory\": {\"size\": \"2G\"},\n"
      " \"disk\": [{\"path\": \"root.img\", \"ro\": true}]}\n"
      "kvmlet run --config machine.json"},
@@ -144,17 +157,12 @@ constexpr Example kExamples[] = {
 };
 
 std::string Examples() {
-  std::string out = Section("EXAMPLES");
+  std::string out;
   for (const Example& example : kExamples) {
-    std::string command;
-    for (const char c : example.command) {
-      if (c == '-') command += '\\';
-      command += c;
-    }
-    out += Cat({".PP\n", Escaped(example.text), "\n.PP\n.RS 4\n.EX\n", command,
-                "\n.EE\n.RE\n"});
+    out += Cat({out.empty() ? "" : ".PP\n", Text(example.text),
+                ".PP\n.RS 4\n.EX\n", Escaped(example.command), "\n.EE\n.RE\n"});
   }
-  return out;
+  return Section("EXAMPLES") + out;
 }
 
 std::string Files() {
@@ -170,9 +178,9 @@ std::string Files() {
 }  // namespace
 
 std::string ManPage() {
-  std::string out = ".TH KVMLET 1 \"\" \"kvmlet " KVMLET_VERSION
-                    "\" \"User Commands\"\n"
-                    ".nh\n.ad l\n";
+  std::string out =
+      Cat({".TH KVMLET 1 ", kDate,
+           " \"kvmlet " KVMLET_VERSION "\" \"User Commands\"\n.nh\n.ad l\n"});
   out += Section("NAME");
   out += "kvmlet \\- run a virtual machine with KVM\n";
   out += Synopsis();

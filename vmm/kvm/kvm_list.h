@@ -37,9 +37,7 @@ class KvmList {
   void set_count(size_t count) {
     header().count = static_cast<uint32_t>(count);
   }
-  void Add(const Entry& entry) {
-    data()[header().count++] = entry;
-  }
+  void Add(const Entry& entry) { data()[header().count++] = entry; }
   std::span<Entry> entries() { return {data(), header().count}; }
 
  private:

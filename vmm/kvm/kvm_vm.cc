@@ -17,8 +17,8 @@ constexpr KvmCall kCheckExtension{KVM_CHECK_EXTENSION, "KVM_CHECK_EXTENSION"};
 constexpr KvmSet<kvm_irq_level> kIrqLine{KVM_IRQ_LINE, "KVM_IRQ_LINE"};
 constexpr KvmSet<kvm_irqfd> kIrqfd{KVM_IRQFD, "KVM_IRQFD"};
 constexpr KvmSet<kvm_ioeventfd> kIoeventfd{KVM_IOEVENTFD, "KVM_IOEVENTFD"};
-constexpr KvmSet<KvmListHeader> kSetGsiRouting{
-    _IOW(KVMIO, 0x6a, KvmListHeader), "KVM_SET_GSI_ROUTING"};
+constexpr KvmSet<KvmListHeader> kSetGsiRouting{_IOW(KVMIO, 0x6a, KvmListHeader),
+                                               "KVM_SET_GSI_ROUTING"};
 
 }  // namespace
 

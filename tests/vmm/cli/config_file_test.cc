@@ -56,6 +56,49 @@ constexpr char kEverything[] = R"({
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
   "on-reset": "exit", "log-level": "info"})";
 
+void ExpectSameMachine(const VmConfig& a, const VmConfig& b) {
+  EXPECT_EQ(a.name, b.name);
+  EXPECT_EQ(a.kernel, b.kernel);
+  EXPECT_EQ(a.initrd, b.initrd);
+  EXPECT_EQ(a.append, b.append);
+  EXPECT_EQ(a.append_exact, b.append_exact);
+  EXPECT_EQ(a.cpus.count, b.cpus.count);
+  EXPECT_EQ(a.cpus.sockets, b.cpus.sockets);
+  EXPECT_EQ(a.memory.size, b.memory.size);
+  EXPECT_EQ(a.memory.backing.kind, b.memory.backing.kind);
+  ASSERT_EQ(a.numa.size(), b.numa.size());
+  EXPECT_EQ(a.numa[0].cpus, b.numa[0].cpus);
+  EXPECT_EQ(a.numa[0].distances, b.numa[0].distances);
+}
+
+void ExpectSameDevices(const VmConfig& a, const VmConfig& b) {
+  ASSERT_EQ(a.disks.size(), b.disks.size());
+  EXPECT_EQ(a.disks[0].path, "a,b=c.img");
+  EXPECT_EQ(a.disks[0].path, b.disks[0].path);
+  EXPECT_EQ(a.disks[0].read_only, b.disks[0].read_only);
+  EXPECT_EQ(a.disks[1].direct, b.disks[1].direct);
+  ASSERT_EQ(a.nets.size(), b.nets.size());
+  EXPECT_EQ(a.nets[0].kind, b.nets[0].kind);
+  EXPECT_EQ(a.nets[0].mac, b.nets[0].mac);
+  EXPECT_EQ(a.nets[1].vhost, b.nets[1].vhost);
+}
+
+void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
+  EXPECT_EQ(a.rng, b.rng);
+  EXPECT_EQ(a.console, b.console);
+  EXPECT_EQ(a.vsock_cid, b.vsock_cid);
+  EXPECT_EQ(a.serial.kind, b.serial.kind);
+  EXPECT_EQ(a.serial.path, b.serial.path);
+  EXPECT_EQ(a.qmp_path, b.qmp_path);
+  EXPECT_EQ(a.verdict_path, b.verdict_path);
+  EXPECT_EQ(a.events, b.events);
+  EXPECT_EQ(a.timeout, b.timeout);
+  EXPECT_EQ(a.idle_timeout, b.idle_timeout);
+  EXPECT_EQ(a.on_hang.report, b.on_hang.report);
+  EXPECT_EQ(a.on_reset, b.on_reset);
+  EXPECT_EQ(a.log_level, b.log_level);
+}
+
 TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
   const auto from_file = Load(kEverything);
   const auto typed = Parse({"--name=web",
@@ -85,42 +128,9 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--log-level=info"});
   ASSERT_TRUE(from_file.ok()) << from_file.status();
   ASSERT_TRUE(typed.ok()) << typed.status();
-  const VmConfig& a = *from_file;
-  const VmConfig& b = *typed;
-  EXPECT_EQ(a.name, b.name);
-  EXPECT_EQ(a.kernel, b.kernel);
-  EXPECT_EQ(a.initrd, b.initrd);
-  EXPECT_EQ(a.append, b.append);
-  EXPECT_EQ(a.append_exact, b.append_exact);
-  EXPECT_EQ(a.cpus.count, b.cpus.count);
-  EXPECT_EQ(a.cpus.sockets, b.cpus.sockets);
-  EXPECT_EQ(a.memory.size, b.memory.size);
-  EXPECT_EQ(a.memory.backing.kind, b.memory.backing.kind);
-  ASSERT_EQ(a.numa.size(), b.numa.size());
-  EXPECT_EQ(a.numa[0].cpus, b.numa[0].cpus);
-  EXPECT_EQ(a.numa[0].distances, b.numa[0].distances);
-  ASSERT_EQ(a.disks.size(), b.disks.size());
-  EXPECT_EQ(a.disks[0].path, "a,b=c.img");
-  EXPECT_EQ(a.disks[0].path, b.disks[0].path);
-  EXPECT_EQ(a.disks[0].read_only, b.disks[0].read_only);
-  EXPECT_EQ(a.disks[1].direct, b.disks[1].direct);
-  ASSERT_EQ(a.nets.size(), b.nets.size());
-  EXPECT_EQ(a.nets[0].kind, b.nets[0].kind);
-  EXPECT_EQ(a.nets[0].mac, b.nets[0].mac);
-  EXPECT_EQ(a.nets[1].vhost, b.nets[1].vhost);
-  EXPECT_EQ(a.rng, b.rng);
-  EXPECT_EQ(a.console, b.console);
-  EXPECT_EQ(a.vsock_cid, b.vsock_cid);
-  EXPECT_EQ(a.serial.kind, b.serial.kind);
-  EXPECT_EQ(a.serial.path, b.serial.path);
-  EXPECT_EQ(a.qmp_path, b.qmp_path);
-  EXPECT_EQ(a.verdict_path, b.verdict_path);
-  EXPECT_EQ(a.events, b.events);
-  EXPECT_EQ(a.timeout, b.timeout);
-  EXPECT_EQ(a.idle_timeout, b.idle_timeout);
-  EXPECT_EQ(a.on_hang.report, b.on_hang.report);
-  EXPECT_EQ(a.on_reset, b.on_reset);
-  EXPECT_EQ(a.log_level, b.log_level);
+  ExpectSameMachine(*from_file, *typed);
+  ExpectSameDevices(*from_file, *typed);
+  ExpectSameRest(*from_file, *typed);
 }
 
 // The test above must not fall behind the table.

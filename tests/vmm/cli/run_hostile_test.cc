@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <ostream>
+
 #include "tests/vmm/cli/parse_run.h"
 #include "vmm/base/exit_status.h"
 
