@@ -16,7 +16,7 @@
 #include "devices/backend/terminal.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 namespace kvmlet {
 namespace {

@@ -274,7 +274,7 @@ void VirtioPciTransport::Kick(uint64_t offset) {
 void VirtioPciTransport::OnBarMapped(uint8_t, uint64_t address) {
   const std::lock_guard lock(mutex_);
   bar_address_ = address;
-  if (common_.driver_ok()) AttachDoorbells();
+  if (active_) AttachDoorbells();
 }
 
 void VirtioPciTransport::OnBarUnmapped(uint8_t) {

@@ -49,8 +49,8 @@ class VirtioPciTransport final : public pci::PciFunction, private DeviceEvents {
   // What fits the MSI-X table, with one vector for configuration changes.
   static constexpr size_t kMaxQueues = 512;
 
-  // `memory` and `loop` outlive it. The loop forwards interrupts of kernel
-  // workers (vhost) to drivers without MSI-X; it is the main loop.
+  // `memory` and `loop` outlive it. Any loop does: it forwards interrupts of
+  // kernel workers (vhost) to drivers without MSI-X.
   static absl::StatusOr<std::unique_ptr<VirtioPciTransport>> Create(
       std::unique_ptr<VirtioDevice> device, const GuestMemory& memory,
       EventLoop& loop);
@@ -112,7 +112,8 @@ class VirtioPciTransport final : public pci::PciFunction, private DeviceEvents {
   uint16_t window_capability_ = 0;
 
   std::mutex mutex_;
-  CommonConfig common_;                  // guarded by mutex_, see there
+  CommonConfig common_;  // guarded by mutex_, see there
+  bool active_ = false;  // between Activate and Reset; guarded by mutex_
   std::optional<uint64_t> bar_address_;  // guarded by mutex_
   struct Doorbell {
     uint64_t address;

@@ -19,7 +19,9 @@ namespace kvmlet::virtio {
 // serve, is told with DEVICE_NEEDS_RESET.
 void VirtioPciTransport::Start() {
   AttachDoorbells();
-  if (const absl::Status status = Activate(); !status.ok()) {
+  const absl::Status status = Activate();
+  active_ = status.ok();
+  if (!active_) {
     DetachDoorbells();
     SetNeedsReset(std::string(status.message()));
   }
@@ -46,6 +48,7 @@ absl::Status VirtioPciTransport::Activate() {
 // takes none of the locks held here. The status reads 0 only after that.
 void VirtioPciTransport::ResetDevice() {
   DetachDoorbells();
+  active_ = false;
   device_->Reset();
   for (const EventFd& kick : kicks_) kick.Consume();
   for (const EventFd& call : calls_) call.Consume();

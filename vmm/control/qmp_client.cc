@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 namespace kvmlet {
 namespace {

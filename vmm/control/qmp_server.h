@@ -17,10 +17,10 @@
 
 #include "absl/status/statusor.h"
 #include "vmm/base/log_limiter.h"
+#include "vmm/base/unix_socket.h"
 #include "vmm/control/events.h"
 #include "vmm/control/qmp_connection.h"
 #include "vmm/control/qmp_registry.h"
-#include "vmm/control/unix_socket.h"
 #include "vmm/event/event_loop.h"
 
 namespace kvmlet {

@@ -65,6 +65,15 @@ TEST_F(HostileTransportTest, ARefusedActivationNeedsResetAndCanBeRetried) {
   EXPECT_TRUE(device_->active);
 }
 
+TEST_F(HostileTransportTest, AFailedDeviceGetsNoDoorbellsWhenItsBarMoves) {
+  device_->fail_activation = true;
+  StartDriver();
+
+  MoveBar(kWindow64 + 0x100000);
+
+  EXPECT_THAT(doorbells_.attached(), IsEmpty());
+}
+
 TEST_F(HostileTransportTest, WithoutRoomForDoorbellsKicksStillArrive) {
   doorbells_.Fail();
   StartDriver();

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "tests/vmm/control/test_vm.h"
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 namespace kvmlet {
 namespace {

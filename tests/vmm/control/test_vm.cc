@@ -12,8 +12,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "vmm/base/unix_socket.h"
 #include "vmm/control/qmp_commands.h"
-#include "vmm/control/unix_socket.h"
 
 namespace kvmlet {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/control/unix_socket.h"
+#include "vmm/base/unix_socket.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

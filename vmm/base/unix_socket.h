@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unix stream sockets of the control plane: listen on a path that only its
+// Unix stream sockets of the monitor: listen on a path that only its
 // owner may use, connect to one, and tell who is at the other end. Every fd is
 // non-blocking. Not thread-safe. unix(7).
-#ifndef KVMLET_VMM_CONTROL_UNIX_SOCKET_H_
-#define KVMLET_VMM_CONTROL_UNIX_SOCKET_H_
+#ifndef KVMLET_VMM_BASE_UNIX_SOCKET_H_
+#define KVMLET_VMM_BASE_UNIX_SOCKET_H_
 
 #include <sys/types.h>
 
@@ -55,4 +55,4 @@ bool PeerMayControl(int fd);
 
 }  // namespace kvmlet
 
-#endif  // KVMLET_VMM_CONTROL_UNIX_SOCKET_H_
+#endif  // KVMLET_VMM_BASE_UNIX_SOCKET_H_
