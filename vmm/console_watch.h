@@ -24,6 +24,7 @@ class ConsoleWatch : public CharBackend {
 
   void Write(std::span<const std::byte> data) override;
   void Flush() override { backend_.Flush(); }
+  void Hurry(bool on) override { backend_.Hurry(on); }
   void SetInput(InputSink sink) override { backend_.SetInput(std::move(sink)); }
   void InputReady() override { backend_.InputReady(); }
 

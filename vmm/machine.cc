@@ -101,12 +101,19 @@ absl::Status Machine::Start() {
   return absl::OkStatus();
 }
 
+void Machine::HurryConsoles(bool on) {
+  context_.serial.Hurry(on);
+  if (context_.console != nullptr) context_.console->Hurry(on);
+}
+
 void Machine::PauseVcpus() {
+  HurryConsoles(true);
   for (const auto& vcpu : vcpus_) vcpu->RequestPause();
   for (const auto& vcpu : vcpus_) vcpu->WaitPaused();
 }
 
 void Machine::ResumeVcpus() {
+  HurryConsoles(false);
   hold_ = false;
   for (const auto& vcpu : vcpus_) vcpu->Resume();
 }
@@ -188,7 +195,7 @@ void Machine::OnFailure(uint32_t vcpu, std::string why) {
 }
 
 void Machine::EndWith(Verdict verdict, ShutdownCause cause) {
-  ended_ = true;
+  if (std::exchange(ended_, true)) return;
   hold_ = true;
   Halt();
   if (state_ != RunState::kGuestPanicked) state_ = RunState::kShutdown;
@@ -218,8 +225,8 @@ void Machine::DoReset(ShutdownCause cause) {
     return;
   }
   context_.events.Reset(cause);
-  state_ = RunState::kRunning;
-  ResumeVcpus();
+  // A machine that the user stopped stays stopped, at its kernel's entry.
+  if (state_ == RunState::kRunning) ResumeVcpus();
 }
 
 absl::Status Machine::ResetGuest() {
@@ -305,6 +312,7 @@ uint64_t Machine::memory_size() const { return memory_->size(); }
 absl::StatusOr<std::string> Machine::RegistersText() {
   std::string text;
   absl::Status status;
+  HurryConsoles(true);
   for (const auto& vcpu : vcpus_) {
     vcpu->RunOnThread([&](KvmVcpu& kvm) {
       const absl::StatusOr<std::string> registers =
@@ -314,6 +322,7 @@ absl::StatusOr<std::string> Machine::RegistersText() {
       absl::StrAppend(&text, "vcpu ", vcpu->index(), ":\n", *registers);
     });
   }
+  if (state_ == RunState::kRunning) HurryConsoles(false);
   if (!status.ok()) return status;
   return text;
 }

@@ -73,7 +73,7 @@ class Machine final : public GuestRequests,
   // Pauses every vCPU and lets devices finish what they were told; for the
   // end. Idempotent.
   void Halt();
-  // Ends the machine from outside: a time-out, a signal.
+  // Ends the machine from outside: a time-out, a signal. The first end counts.
   void EndWith(Verdict verdict, ShutdownCause cause);
 
   // GuestRequests.
@@ -127,6 +127,8 @@ class Machine final : public GuestRequests,
   absl::Status ResetGuest();
   void PauseVcpus();
   void ResumeVcpus();
+  // A console whose reader is slow must not hold up who waits for a vCPU.
+  void HurryConsoles(bool on);
 
   const MachineContext context_;
   RunState state_ = RunState::kPrelaunch;

@@ -97,13 +97,16 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
 }
 
 Session::~Session() {
-  // Whoever does not read the guest's output any more must not hold up the
-  // threads that are joined now.
-  if (serial_ != nullptr) serial_->Close();
-  if (terminal_ != nullptr) terminal_->Close();
+  CloseConsoles();
   machine_.reset();
   qmp_.reset();
   if (event_stream_ != nullptr) events_.RemoveSink(*event_stream_);
+}
+
+// Whoever does not read the guest's output any more must not hold up the end.
+void Session::CloseConsoles() {
+  if (serial_ != nullptr) serial_->Close();
+  if (terminal_ != nullptr) terminal_->Close();
 }
 
 absl::Status Session::WatchSignals() {
@@ -188,8 +191,7 @@ Verdict Session::Run() {
     verdict_ = Verdict{.reason = VerdictReason::kInternalError,
                        .text = std::string(status.message())};
   }
-  serial_->Flush();
-  if (terminal_ != nullptr) terminal_->Flush();
+  CloseConsoles();
   Verdict verdict = std::move(*verdict_);
   verdict.wall_seconds =
       std::chrono::duration<double>(Clock::now() - start).count();

@@ -45,6 +45,7 @@ class Session final : public MachineListener {
   explicit Session(const VmConfig& config) : config_(config) {}
 
   absl::Status OpenConsoles();
+  void CloseConsoles();
   absl::Status OpenControl();
   absl::Status WatchSignals();
   absl::StatusOr<std::unique_ptr<CharStream>> OpenTerminal();

@@ -27,7 +27,13 @@ inline constexpr KvmGet<kvm_regs> kGetRegs{KVM_GET_REGS, "KVM_GET_REGS"};
 inline constexpr KvmSet<kvm_regs> kSetRegs{KVM_SET_REGS, "KVM_SET_REGS"};
 inline constexpr KvmGet<kvm_sregs> kGetSregs{KVM_GET_SREGS, "KVM_GET_SREGS"};
 inline constexpr KvmSet<kvm_sregs> kSetSregs{KVM_SET_SREGS, "KVM_SET_SREGS"};
-inline constexpr KvmSet<kvm_xsave> kSetXsave{KVM_SET_XSAVE, "KVM_SET_XSAVE"};
+// kvm_xsave ends in a flexible array too, see kvm_list.h.
+struct XsaveArea {
+  uint32_t region[1024];
+};
+static_assert(sizeof(XsaveArea) == 4096);
+inline constexpr KvmSet<XsaveArea> kSetXsave{_IOW(KVMIO, 0xa5, XsaveArea),
+                                             "KVM_SET_XSAVE"};
 inline constexpr KvmSet<kvm_xcrs> kSetXcrs{KVM_SET_XCRS, "KVM_SET_XCRS"};
 inline constexpr KvmGet<kvm_lapic_state> kGetLapic{KVM_GET_LAPIC,
                                                    "KVM_GET_LAPIC"};

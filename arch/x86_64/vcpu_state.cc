@@ -77,7 +77,7 @@ constexpr uint32_t kDeliverExtInt = 7;
 
 absl::Status RestoreFpu(const KvmVcpu& vcpu) {
   // A zero header marks every component as in its initial state.
-  kvm_xsave xsave{};
+  XsaveArea xsave{};
   xsave.region[0] = 0x37f;   // FCW
   xsave.region[6] = 0x1f80;  // MXCSR
   KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetXsave, xsave));

@@ -22,7 +22,12 @@ class CharBackend {
   virtual ~CharBackend() = default;
   // Output may be held back for some milliseconds to make whole lines.
   virtual void Write(std::span<const std::byte> data) = 0;
+  // Writes out what is held back, as far as the reader takes it at once.
   virtual void Flush() = 0;
+  // A write waits for a slow reader, but not while it is hurried: whoever
+  // waits for the writing thread says so. Nothing is lost by it. From any
+  // thread.
+  virtual void Hurry(bool /*on*/) {}
   virtual void SetInput(InputSink sink) = 0;
   // The device, full before, has room again.
   virtual void InputReady() = 0;

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 
@@ -21,12 +23,28 @@
 namespace kvmlet {
 namespace {
 
+// How often a pseudo terminal that nobody has open is looked at.
+constexpr std::chrono::milliseconds kPtyPoll{200};
+
+// Standard output opened anew so that it never blocks, which the descriptor
+// shared with other processes must not do; none where that makes no sense.
+UniqueFd ReopenOutput() {
+  struct stat st {};
+  const bool stream =
+      ::isatty(STDOUT_FILENO) != 0 ||
+      (::fstat(STDOUT_FILENO, &st) == 0 && S_ISFIFO(st.st_mode));
+  if (!stream) return UniqueFd();
+  return UniqueFd(
+      ::open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
 // Keeps the terminal raw as long as the stream lives.
 class StdioStream : public CharStream {
  public:
   StdioStream(EventLoop& loop, TerminalHooks hooks)
       : CharStream(loop),
         raw_(RawMode::Enter(STDIN_FILENO)),
+        output_(ReopenOutput()),
         hooks_(std::move(hooks)),
         keys_(hooks_.on_escape) {
     if (raw_ == nullptr) return;
@@ -36,11 +54,27 @@ class StdioStream : public CharStream {
       return kept;
     });
   }
+  ~StdioStream() override { SetDescriptors(-1, -1, false).IgnoreError(); }
+
+  absl::Status Connect() {
+    return SetDescriptors(STDIN_FILENO,
+                          output_.ok() ? output_.get() : STDOUT_FILENO, false);
+  }
 
  private:
   std::unique_ptr<RawMode> raw_;
+  UniqueFd output_;
   TerminalHooks hooks_;
   EscapeKeys keys_;
+};
+
+// The master of a pseudo terminal. Its input ends when the last client closes
+// the other side, and begins again with the next one.
+class PtyStream : public CharStream {
+ public:
+  explicit PtyStream(EventLoop& loop) : CharStream(loop) {
+    SetOnEnd([this, &loop] { loop.RunAfter(kPtyPoll, [this] { Rewatch(); }); });
+  }
 };
 
 // Owns the listening socket; the client's descriptor is the stream's.
@@ -79,8 +113,7 @@ absl::StatusOr<std::unique_ptr<CharStream>> OpenNullChar(EventLoop& loop) {
 absl::StatusOr<std::unique_ptr<CharStream>> OpenStdioChar(EventLoop& loop,
                                                           TerminalHooks hooks) {
   auto stream = std::make_unique<StdioStream>(loop, std::move(hooks));
-  KVMLET_RETURN_IF_ERROR(
-      stream->SetDescriptors(STDIN_FILENO, STDOUT_FILENO, false));
+  KVMLET_RETURN_IF_ERROR(stream->Connect());
   return stream;
 }
 
@@ -104,15 +137,26 @@ absl::StatusOr<std::unique_ptr<CharStream>> OpenUnixChar(
 }
 
 absl::StatusOr<std::unique_ptr<CharStream>> OpenPtyChar(EventLoop& loop) {
-  UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  UniqueFd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK));
   if (!master.ok()) return PosixError(errno, "--serial pty");
   char name[64];
   if (::grantpt(master.get()) != 0 || ::unlockpt(master.get()) != 0 ||
       ::ptsname_r(master.get(), name, sizeof(name)) != 0) {
     return PosixError(errno, "--serial pty");
   }
+  {
+    // Without this it would echo the guest's output as input. Closed again,
+    // so that output is dropped as long as nobody listens.
+    const UniqueFd slave(::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    termios settings{};
+    if (!slave.ok() || ::tcgetattr(slave.get(), &settings) != 0) {
+      return PosixError(errno, "--serial pty");
+    }
+    ::cfmakeraw(&settings);
+    ::tcsetattr(slave.get(), TCSANOW, &settings);
+  }
   std::fprintf(stderr, "kvmlet: the serial port is at %s\n", name);
-  auto stream = std::make_unique<CharStream>(loop);
+  auto stream = std::make_unique<PtyStream>(loop);
   const int fd = master.Release();
   KVMLET_RETURN_IF_ERROR(stream->SetDescriptors(fd, fd, true));
   return stream;

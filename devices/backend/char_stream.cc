@@ -13,11 +13,18 @@
 namespace kvmlet {
 namespace {
 
+using std::chrono::milliseconds;
+
 constexpr size_t kFlushSize = 512;
-constexpr std::chrono::milliseconds kFlushDelay{2};
-constexpr int kPollSliceMs = 50;
+constexpr milliseconds kFlushDelay{2};
+constexpr milliseconds kPollSlice{50};
+constexpr milliseconds kAtOnce{0};
+constexpr milliseconds kLastWords{1000};
+constexpr milliseconds kForever = milliseconds::max();
 // A pipe that polls writable takes this much without blocking.
 constexpr size_t kWriteSlice = 4096;
+// Output that a hurried writer leaves behind.
+constexpr size_t kBufferLimit = 1 << 20;
 
 }  // namespace
 
@@ -28,46 +35,79 @@ CharStream::~CharStream() {
 
 void CharStream::Write(std::span<const std::byte> data) {
   const std::lock_guard lock(mutex_);
-  buffer_.append(reinterpret_cast<const char*>(data.data()), data.size());
+  if (closed_) return;
+  const size_t room = kBufferLimit - buffer_.size();
+  buffer_.append(reinterpret_cast<const char*>(data.data()),
+                 std::min(room, data.size()));
   const bool line =
       std::find(data.begin(), data.end(), std::byte{'\n'}) != data.end();
-  if (line || buffer_.size() >= kFlushSize) {
-    Drain();
-  } else if (!flush_posted_) {
-    flush_posted_ = true;
-    loop_.Post([this] { loop_.RunAfter(kFlushDelay, [this] { Flush(); }); });
-  }
+  if (line || buffer_.size() >= kFlushSize) Drain(kForever);
+  if (!buffer_.empty()) FlushLater(kFlushDelay);
 }
 
 void CharStream::Flush() {
-  const std::lock_guard lock(mutex_);
-  flush_posted_ = false;
-  Drain();
+  // A writer that holds the lock writes everything itself.
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (lock.owns_lock()) Drain(kAtOnce);
 }
 
-void CharStream::Drain() {
+void CharStream::FlushLater(milliseconds delay) {
+  if (flush_posted_.exchange(true)) return;
+  loop_.Post(
+      [this, delay] { loop_.RunAfter(delay, [this] { OnFlushTimer(); }); });
+}
+
+void CharStream::OnFlushTimer() {
+  flush_posted_ = false;
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (lock.owns_lock()) {
+    Drain(kAtOnce);
+    if (buffer_.empty()) return;
+  }
+  FlushLater(kPollSlice);
+}
+
+void CharStream::Close() {
+  hurried_ = true;
+  const std::lock_guard lock(mutex_);
+  if (!closed_) Drain(kLastWords);
+  closed_ = true;
+  buffer_.clear();
+}
+
+void CharStream::Drain(milliseconds patience) {
   size_t done = 0;
+  milliseconds waited{0};
   while (done < buffer_.size() && output_ >= 0) {
+    const bool wait = patience == kForever ? !Hurried() : waited < patience;
     pollfd p{.fd = output_, .events = POLLOUT, .revents = 0};
-    const int ready = ::poll(&p, 1, kPollSliceMs);
-    if (ready == 0 || (ready < 0 && errno == EINTR)) {
-      if (closed_) break;
-      continue;
+    const int ready =
+        ::poll(&p, 1, wait ? static_cast<int>(kPollSlice.count()) : 0);
+    ssize_t n = -1;
+    if (ready > 0 && (p.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0) {
+      n = ::write(output_, buffer_.data() + done,
+                  std::min(buffer_.size() - done, kWriteSlice));
+    } else if (ready > 0) {
+      errno = EPIPE;
+    } else if (ready == 0) {
+      errno = EAGAIN;
     }
-    const ssize_t n = ::write(output_, buffer_.data() + done,
-                              std::min(buffer_.size() - done, kWriteSlice));
     if (n >= 0) {
       done += static_cast<size_t>(n);
-    } else if (errno != EINTR && errno != EAGAIN) {
-      break;  // the reader is gone: what it missed is lost
+      waited = milliseconds{0};
+    } else if (errno == EINTR || errno == EAGAIN) {
+      if (!wait) break;
+      waited += kPollSlice;
+    } else {
+      done = buffer_.size();  // the reader is gone: what it missed is lost
     }
   }
-  buffer_.clear();
+  buffer_.erase(0, output_ >= 0 ? done : buffer_.size());
 }
 
 void CharStream::SetInput(InputSink sink) {
   sink_ = std::move(sink);
-  WatchInput(input_ >= 0);
+  WatchInput(input_ >= 0 && sink_ != nullptr);
 }
 
 void CharStream::InputReady() {
@@ -78,8 +118,11 @@ void CharStream::InputReady() {
 absl::Status CharStream::SetDescriptors(int input, int output, bool owned) {
   WatchInput(false);
   {
+    // A writer that waits for the old reader holds the lock.
+    replacing_ = true;
     const std::lock_guard lock(mutex_);
-    Drain();
+    replacing_ = false;
+    Drain(kAtOnce);
     output_ = output;
     owned_output_.Reset(owned && output != input ? output : -1);
   }

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "vmm/bus/io_device.h"
 
@@ -59,7 +60,7 @@ class CmosRtc : public IoDevice {
   std::mutex mutex_;
   uint8_t index_ = 0;                  // guarded by mutex_
   Registers registers_ = PowerOn();    // guarded by mutex_
-  std::chrono::nanoseconds offset_{};  // of the guest's time; mutex_
+  std::chrono::nanoseconds offset_{};  // guest minus host; guarded by mutex_
 
   static Registers PowerOn();
 };

@@ -1,2 +1,3 @@
-#SPDX - License - Identifier : Apache - 2.0
-target_sources(kvmlet_virtio PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} / console.cc)
+# SPDX-License-Identifier: Apache-2.0
+target_sources(kvmlet_virtio PRIVATE
+  ${CMAKE_CURRENT_SOURCE_DIR}/console.cc)

@@ -41,6 +41,10 @@ absl::StatusOr<MappedRegion> MappedRegion::Map(size_t size, int protection,
 
 absl::StatusOr<MappedRegion> MappedRegion::Reserve(size_t size,
                                                    size_t alignment) {
+  if (size > SIZE_MAX - alignment) {
+    return PosixError(
+        ENOMEM, absl::StrCat("reserve ", size, " bytes of address space"));
+  }
   const size_t padded = size + alignment;
   void* at = ::mmap(nullptr, padded, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

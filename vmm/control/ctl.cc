@@ -70,6 +70,7 @@ int Ctl::Error(const absl::Status& status) {
 int Ctl::ConnectError(const absl::Status& status) {
   std::string text(status.message());
   if (absl::IsInvalidArgument(status)) return Error(kUsage, text);
+  if (absl::IsDeadlineExceeded(status)) return Error(kTimedOut, text);
   if (absl::IsNotFound(status) || absl::IsUnavailable(status)) {
     text += ": is the VM running? It was to be started with --qmp unix:" +
             options_.socket;

@@ -127,7 +127,9 @@ void EventLoop::RunPosted() {
 }
 
 void EventLoop::RunTimers() {
-  while (!timers_.empty() && timers_.begin()->first.first <= Clock::now()) {
+  // One look at the clock: a timer that starts itself anew waits its turn.
+  const Clock::time_point now = Clock::now();
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
     auto node = timers_.extract(timers_.begin());
     node.mapped()();
   }

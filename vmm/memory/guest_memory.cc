@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
 
@@ -21,6 +22,8 @@ namespace {
 
 constexpr uint64_t k2MiB = 2ull << 20;
 constexpr uint64_t k1GiB = 1ull << 30;
+// No processor has more physical address bits.
+constexpr uint64_t kAddressLimit = 1ull << 56;
 
 uint64_t PageSize(BackingKind kind) {
   switch (kind) {
@@ -50,12 +53,10 @@ absl::StatusOr<UniqueFd> OpenMemfd(BackingKind kind, uint64_t size) {
 
 absl::StatusOr<UniqueFd> OpenFile(const std::string& path, uint64_t size) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd.ok()) {
-    return PosixError(errno, absl::StrCat("--memory file=", path));
-  }
+  if (!fd.ok()) return CannotOpen(errno, absl::StrCat("--memory file=", path));
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) {
-    return PosixError(errno, absl::StrCat("--memory file=", path));
+    return CannotOpen(errno, absl::StrCat("--memory file=", path));
   }
   if (S_ISREG(st.st_mode) && static_cast<uint64_t>(st.st_size) < size &&
       ::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
@@ -94,6 +95,8 @@ absl::Status BackingError(const BackingOptions& options, uint64_t size) {
     remedy = absl::StrCat("; it needs ", (size + k1GiB - 1) / k1GiB,
                           " free pages in /sys/kernel/mm/hugepages/"
                           "hugepages-1048576kB/nr_hugepages");
+  } else if (options.kind == BackingKind::kFile) {
+    remedy = absl::StrCat("; ", options.file, " must be a regular file");
   } else {
     remedy = "; choose a smaller --memory";
   }
@@ -110,7 +113,12 @@ absl::Status CheckRanges(std::span<const RamRange> ranges, uint64_t page) {
           "--memory: a range of ", range.size, " bytes at ", range.base.value,
           " is not a multiple of the page size ", page));
     }
-    if (range.base.value < end || range.size > UINT64_MAX - range.base.value) {
+    if (range.base.value >= kAddressLimit ||
+        range.size > kAddressLimit - range.base.value) {
+      return absl::InvalidArgumentError(
+          "--memory: more than a processor can address");
+    }
+    if (range.base.value < end) {
       return absl::InvalidArgumentError("guest memory ranges overlap");
     }
     end = range.base.value + range.size;
@@ -125,24 +133,32 @@ absl::StatusOr<GuestMemory> GuestMemory::Create(
   KVMLET_RETURN_IF_ERROR(CheckRanges(ranges, PageSize(options.kind)));
   uint64_t total = 0;
   for (const RamRange& range : ranges) total += range.size;
-  GuestMemory memory;
-  memory.options_ = options;
-  KVMLET_ASSIGN_OR_RETURN(memory.fd_, OpenBacking(options, total));
-  KVMLET_ASSIGN_OR_RETURN(
-      memory.mapping_,
-      MappedRegion::Reserve(total, total >= k1GiB ? k1GiB : k2MiB));
-  int flags = MAP_FIXED;
-  if (!memory.fd_.ok()) {
-    flags |= MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  } else {
-    flags |= MAP_SHARED;
-  }
-  if (options.prealloc) flags |= MAP_POPULATE;
-  uint64_t offset = 0;
+  // Offsets into the reservation that keep guest and host congruent.
+  const uint64_t alignment = total >= k1GiB ? k1GiB : k2MiB;
+  std::vector<uint64_t> offsets;
+  uint64_t span = 0;
   for (const RamRange& range : ranges) {
-    std::byte* host = memory.mapping_.data() + offset;
+    span += (range.base.value - span) % alignment;
+    offsets.push_back(span);
+    span += range.size;
+  }
+  GuestMemory memory;
+  KVMLET_ASSIGN_OR_RETURN(memory.fd_, OpenBacking(options, total));
+  memory.shared_ =
+      memory.fd_.ok() && (options.kind != BackingKind::kFile || options.shared);
+  KVMLET_ASSIGN_OR_RETURN(memory.mapping_,
+                          MappedRegion::Reserve(span, alignment));
+  int flags = MAP_FIXED | (memory.shared_ ? MAP_SHARED : MAP_PRIVATE);
+  if (!memory.shared_) flags |= MAP_NORESERVE;
+  if (!memory.fd_.ok()) flags |= MAP_ANONYMOUS;
+  if (options.prealloc) flags |= MAP_POPULATE;
+  uint64_t file_offset = 0;
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const RamRange& range = ranges[i];
+    std::byte* const host = memory.mapping_.data() + offsets[i];
     if (::mmap(host, range.size, PROT_READ | PROT_WRITE, flags,
-               memory.fd_.get(), static_cast<off_t>(offset)) == MAP_FAILED) {
+               memory.fd_.get(),
+               static_cast<off_t>(file_offset)) == MAP_FAILED) {
       return BackingError(options, total);
     }
     // Advice only: a kernel without THP refuses and the guest still runs.
@@ -150,8 +166,8 @@ absl::StatusOr<GuestMemory> GuestMemory::Create(
       ::madvise(host, range.size, MADV_HUGEPAGE);
     }
     ::madvise(host, range.size, MADV_DONTDUMP);
-    memory.regions_.push_back({range.base, range.size, host, offset});
-    offset += range.size;
+    memory.regions_.push_back({range.base, range.size, host, file_offset});
+    file_offset += range.size;
   }
   return memory;
 }
@@ -230,7 +246,7 @@ uint64_t GuestMemory::size() const {
 
 absl::Status GuestMemory::Discard() const {
   for (const RamRegion& region : regions_) {
-    const int advice = fd_.ok() ? MADV_REMOVE : MADV_DONTNEED;
+    const int advice = shared_ ? MADV_REMOVE : MADV_DONTNEED;
     if (::madvise(region.host, region.size, advice) == 0) continue;
     // A file system without hole punching: zero by hand.
     std::memset(region.host, 0, region.size);

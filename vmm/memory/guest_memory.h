@@ -34,8 +34,10 @@ enum class BackingKind { kAnonymous, kMemfd, kHugetlb2M, kHugetlb1G, kFile };
 
 struct BackingOptions {
   BackingKind kind = BackingKind::kAnonymous;
-  std::string file;       // kFile only
-  bool shared = false;    // MAP_SHARED, so that another process can map it
+  std::string file;  // kFile only
+  // So that another process can map it; a file that is not shared is never
+  // written to.
+  bool shared = false;
   bool prealloc = false;  // populate before the guest starts
 };
 
@@ -59,9 +61,10 @@ struct RamRegion {
 
 class GuestMemory {
  public:
-  // Ranges must be sorted, disjoint and multiples of 4 KiB (of the huge page
-  // for hugetlb). Guest and host addresses are congruent modulo 2 MiB, and
-  // modulo 1 GiB when there is 1 GiB or more, so that KVM can map huge pages.
+  // Ranges must be sorted, disjoint, below 2^56 and multiples of 4 KiB (of the
+  // huge page for hugetlb). Guest and host addresses are congruent modulo 2
+  // MiB, and modulo 1 GiB when there is 1 GiB or more, so that KVM can map huge
+  // pages.
   static absl::StatusOr<GuestMemory> Create(std::span<const RamRange> ranges,
                                             const BackingOptions& options);
 
@@ -103,10 +106,10 @@ class GuestMemory {
 
   std::span<const RamRegion> regions() const { return regions_; }
   uint64_t size() const;
-  // The memfd or file behind all of RAM, -1 for anonymous memory.
-  int fd() const { return fd_.get(); }
-  // Gives every page back to the host; the guest then reads zeroes. For
-  // reboot; no vCPU may run.
+  // The memfd or file that holds all of RAM, -1 for private memory.
+  int fd() const { return shared_ ? fd_.get() : -1; }
+  // Gives every page back to the host; the guest then reads zeroes, or a
+  // private file's content, as at the start. For reboot; no vCPU may run.
   absl::Status Discard() const;
 
  private:
@@ -114,9 +117,9 @@ class GuestMemory {
   const RamRegion* Find(Gpa at, uint64_t length) const;
 
   UniqueFd fd_;
+  bool shared_ = false;
   MappedRegion mapping_;
   std::vector<RamRegion> regions_;
-  BackingOptions options_;
 };
 
 }  // namespace kvmlet

@@ -3,15 +3,18 @@
 
 Usage: run.py JOB CONSOLE_LOG TIMEOUT QEMU ARGUMENTS...
 
-JOB is the directory that holds the command; this program adds the environment file. The exit
-status is the command's, 124 after TIMEOUT seconds, 70 when the lab ends before the command does.
+JOB is the directory that holds the command; this program adds the environment file to it, and
+removes it in the end. The exit status is the command's, 124 after TIMEOUT seconds, 70 when the
+lab ends before the command does.
 """
 
+import atexit
 import ctypes
 import fcntl
 import os
 import secrets
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -307,6 +310,7 @@ def attempt(job, console, timeout, command):
 
 def main():
     job, console, timeout, *command = sys.argv[1:]
+    atexit.register(shutil.rmtree, job, ignore_errors=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
