@@ -76,6 +76,8 @@ absl::Status Machine::CreateVcpus() {
     vcpus_.push_back(std::make_unique<Vcpu>(std::move(kvm), i, context));
   }
   KVMLET_RETURN_IF_ERROR(platform_->FinishVcpus());
+  // A kernel is loaded into clean memory; a file may hold an earlier guest.
+  if (memory_->fd() >= 0) KVMLET_RETURN_IF_ERROR(memory_->Discard());
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
   // No thread runs yet, so this one may set the vCPUs' state.
   for (const auto& vcpu : vcpus_) {

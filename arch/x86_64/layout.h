@@ -11,7 +11,6 @@ namespace kvmlet::arch::x86_64 {
 
 // Below 1 MiB: what a kernel is handed at boot.
 inline constexpr uint64_t kBootGdt = 0x500;
-inline constexpr uint64_t kBootIdt = 0x520;
 inline constexpr uint64_t kPvhStartInfo = 0x6000;
 inline constexpr uint64_t kPvhModules = 0x6040;
 inline constexpr uint64_t kPvhMemoryMap = 0x6100;
@@ -23,7 +22,10 @@ inline constexpr uint64_t kCommandLine = 0x20000;
 inline constexpr uint64_t kCommandLineMax = 0x10000;
 inline constexpr uint64_t kLowRamEnd = 0x9fc00;   // then the EBDA, reserved
 inline constexpr uint64_t kAcpiTables = 0xe0000;  // RSDP first
-inline constexpr uint64_t kAcpiTablesEnd = 0x100000;
+inline constexpr uint64_t kAcpiTablesEnd = 0xffff0;
+// Where firmware would begin, F000:FFF0. Linux on hardware-reduced ACPI
+// without EFI restarts by jumping here, so a few instructions reset.
+inline constexpr uint64_t kResetVector = 0xffff0;
 inline constexpr uint64_t kHighRamStart = 0x100000;
 
 // RAM fills [0, kRamHoleStart) and goes on at kRamHoleEnd.

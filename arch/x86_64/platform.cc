@@ -31,6 +31,9 @@ AcpiRange ToAcpi(const AddressRange& range) {
   return {range.base(), range.size()};
 }
 
+// mov $0xfe, %al; out %al, $0x64 (pulse the reset line); hlt
+constexpr uint8_t kResetCode[] = {0xb0, 0xfe, 0xe6, kI8042Command, 0xf4};
+
 // Splits a node's memory over the ranges of RAM, in order.
 class RamCutter {
  public:
@@ -222,6 +225,9 @@ absl::Status X86Platform::LoadGuest() {
                 kAcpiTablesEnd - kAcpiTables));
   if (!context_.memory.Write(Gpa{kAcpiTables}, acpi.bytes)) {
     return BadInput("--memory: the guest needs at least 2M");
+  }
+  if (!context_.memory.Store(Gpa{kResetVector}, kResetCode)) {
+    return absl::InternalError("the reset vector is not in RAM");
   }
   const std::vector<E820Entry> map = MemoryMap();
   const BootOptions options{

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "devices/backend/terminal.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/base/unix_socket.h"
@@ -121,7 +122,7 @@ absl::StatusOr<std::unique_ptr<CharStream>> OpenFileChar(
     EventLoop& loop, const std::string& flag, const std::string& path) {
   const int fd =
       ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return PosixError(errno, absl::StrCat(flag, " file:", path));
+  if (fd < 0) return CannotOpen(errno, absl::StrCat(flag, " file:", path));
   auto stream = std::make_unique<CharStream>(loop);
   KVMLET_RETURN_IF_ERROR(stream->SetDescriptors(-1, fd, true));
   return stream;

@@ -169,7 +169,7 @@ static void run_guest(int vcpu, struct kvm_run* run) {
 
 int main(int argc, char** argv) {
   const char* command_line = argc > 2 ? argv[2] : "";
-  if (argc < 2 || argc > 3 || strlen(command_line) >= kCommandLineMax) {
+  if (argc < 2 || argc > 3) {
     fprintf(stderr, "usage: floor MULTIBOOT_ELF [COMMAND_LINE]\n");
     return 64;
   }
@@ -187,7 +187,9 @@ int main(int argc, char** argv) {
   // Multiboot 1, 3.3: flags say that the command line, at 16, is valid.
   const uint32_t info[] = {1u << 2, 0, 0, 0, kCommandLine};
   memcpy(ram + kInfo, info, sizeof(info));
-  memcpy(ram + kCommandLine, command_line, strlen(command_line) + 1);
+  // As every loader of this protocol: the file's name comes first.
+  snprintf((char*)ram + kCommandLine, kCommandLineMax, "%s %s", argv[1],
+           command_line);
   set_registers(vcpu, entry);
   run_guest(vcpu, run);
 }

@@ -102,7 +102,9 @@ absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view flag,
   constexpr std::string_view kWant =
       "a duration such as 90s, 500ms or 2m (us, ms, s, m, h)";
   std::string_view rest = text;
-  if (rest.starts_with("0x")) return Bad(flag, text, kWant);
+  if (rest.starts_with("0x") || rest.starts_with("0X")) {
+    return Bad(flag, text, kWant);
+  }
   const std::optional<uint64_t> number = TakeDigits(rest);
   if (!number) return Bad(flag, text, kWant);
   uint64_t unit = 0;

@@ -182,6 +182,7 @@ const RamRegion* GuestMemory::Find(Gpa at, uint64_t length) const {
 bool GuestMemory::Read(Gpa at, std::span<std::byte> out) const {
   const RamRegion* region = Find(at, out.size());
   if (region == nullptr) return false;
+  if (out.empty()) return true;  // and has perhaps no address
   std::memcpy(out.data(), region->host + (at - region->base), out.size());
   // The copy above is the only read: the compiler may not go back to RAM.
   asm volatile("" ::: "memory");
@@ -191,6 +192,7 @@ bool GuestMemory::Read(Gpa at, std::span<std::byte> out) const {
 bool GuestMemory::Write(Gpa at, std::span<const std::byte> data) const {
   const RamRegion* region = Find(at, data.size());
   if (region == nullptr) return false;
+  if (data.empty()) return true;
   std::memcpy(region->host + (at - region->base), data.data(), data.size());
   asm volatile("" ::: "memory");
   return true;

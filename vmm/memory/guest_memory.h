@@ -34,7 +34,7 @@ enum class BackingKind { kAnonymous, kMemfd, kHugetlb2M, kHugetlb1G, kFile };
 
 struct BackingOptions {
   BackingKind kind = BackingKind::kAnonymous;
-  std::string file;  // kFile only
+  std::string file{};  // kFile only
   // So that another process can map it; a file that is not shared is never
   // written to.
   bool shared = false;

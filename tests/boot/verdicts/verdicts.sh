@@ -50,11 +50,11 @@ check_early_panic() {
     json_get text | grep -q 'VFS: Unable to mount root' || fail "text is $(json_get text)"
 }
 
-check_reboot_exit() {
-    guest 'reboot -f; sleep 60' --on-reset exit
+check_reboot_exit() { # check_reboot_exit DOOR [FLAG]...
+    guest "reboot -f; sleep 60" --on-reset exit "${@:2}"
     assert_status 82
     assert_json reason reset
-    assert_json door acpi-reset
+    assert_json door "$1"
 }
 
 # The disk remembers that the machine was up before.
@@ -91,6 +91,8 @@ check_idle_timeout() {
 }
 
 check_signal() { # check_signal NAME STATUS
+    # Without job control bash has its background processes ignore SIGINT.
+    set -m
     guest_start 'echo READY; sleep 600'
     wait_for READY
     kill "-$1" "$KV_PID"
@@ -121,7 +123,8 @@ run_test exit-device check_exit_device
 run_test poweroff check_poweroff
 run_test panic check_panic
 run_test early-panic check_early_panic
-run_test reboot-exit check_reboot_exit
+run_test reboot-exit check_reboot_exit i8042
+run_test reboot-exit-acpi check_reboot_exit acpi-reset --append reboot=a
 run_test reboot check_reboot
 run_test reboot-by-keyboard-controller check_reboot --append 'reboot=k'
 run_test reboot-by-pci check_reboot --append 'reboot=p'

@@ -81,8 +81,8 @@ class ConsoleTest : public testing::Test, protected DeviceEvents {
   fakes::FakeDriver& driver(Queue queue) { return drivers_[queue]; }
   // Lets the device do what there is to do.
   void Turn() {
-    for (int i = 0; i < 4; ++i) {
-      loop_->RunAfter({}, [this] { loop_->Stop(); });
+    for (int i = 0; i < 3; ++i) {
+      loop_->RunAfter(std::chrono::milliseconds(1), [this] { loop_->Stop(); });
       loop_->Run();
     }
   }

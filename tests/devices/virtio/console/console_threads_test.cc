@@ -19,6 +19,7 @@ class ConsoleThreadsTest : public ConsoleTest {
     std::vector<ConsoleDevice::Port> ports(2);
     ports[0].console = true;
     ports[0].backend = &backend_;
+    device_.reset();  // it lets go of the backend
     device_ = ConsoleDevice::Create(std::move(ports), thread_->loop());
   }
   ~ConsoleThreadsTest() override { device_.reset(); }

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured on this machine itself: starting, the cost of an exit, sizes on disk."""
+
+import os
+import re
+import subprocess
+import tempfile
+
+import timing
+from table import Budget, Row
+
+RUNS = 20
+EXIT_RUNS = 10
+EXITS = (5_000, 55_000)  # two guests; their difference is free of what starting costs
+QEMU_DONE = 1  # QEMU's exit device turns N into 2N + 1
+
+
+def start(monitors, payloads):
+    """Rows, and the command lines for the text below them."""
+    hello, leave = os.path.join(payloads, "hello.elf"), os.path.join(payloads, "exit.elf")
+    first = {"kvmlet": monitors.tiny_kvmlet(hello, serial="stdio"), "floor": monitors.tiny_floor(hello),
+             "qemu": monitors.tiny_qemu(hello, serial=True)}
+    whole = {"kvmlet": monitors.tiny_kvmlet(leave), "floor": monitors.tiny_floor(leave),
+             "qemu": monitors.tiny_qemu(leave)}
+    samples = timing.in_turns("start to first output of the guest", {
+        name: (lambda c=command: timing.FirstOutput(c)) for name, command in first.items()}, RUNS)
+    output = timing.pick(samples, "wall")
+    samples = timing.in_turns("start to end of the process", {
+        name: (lambda n=name, c=command: timing.Run(c, QEMU_DONE if n == "qemu" else 0))
+        for name, command in whole.items()}, RUNS)
+    wall, cpu = timing.pick(samples, "wall"), timing.pick(samples, "cpu")
+    goal = Budget("<= 1.2 x floor, <= 0.2 x QEMU", lambda k, f, q: k <= 1.2 * f and k <= 0.2 * q)
+    rows = [Row("start to first guest output", "ms", 1e3, output["kvmlet"], output["floor"], output["qemu"], goal),
+            Row("start to end of process", "ms", 1e3, wall["kvmlet"], wall["floor"], wall["qemu"]),
+            Row("start to end, CPU time", "ms", 1e3, cpu["kvmlet"], cpu["floor"], cpu["qemu"])]
+    return rows, [*first.values(), *whole.values()]
+
+
+class ExitCost:
+    """CPU seconds for one exit: other work on the machine does not count."""
+
+    def __init__(self, command, expect):
+        few, many = [timing.Run(command(n), expect).cpu for n in EXITS]
+        self.cost = (many - few) / (EXITS[1] - EXITS[0])
+
+
+def exits(monitors, payloads):
+    rows, commands = [], []
+    for name, payload in (("PIO", "pio_bench.elf"), ("MMIO", "mmio_bench.elf")):
+        path = os.path.join(payloads, payload)
+        who = {"kvmlet": (monitors.tiny_kvmlet, 0), "floor": (monitors.tiny_floor, 0),
+               "qemu": (monitors.tiny_qemu, QEMU_DONE)}
+        samples = timing.in_turns(f"{name} exits", {
+            n: (lambda m=make, e=expect: ExitCost(lambda count: m(path, f"count={count}"), e))
+            for n, (make, expect) in who.items()}, EXIT_RUNS)
+        cost = timing.pick(samples, "cost")
+        own = {n: timing.summary([s.cost - f.cost for s, f in zip(samples[n], samples["floor"])])
+               for n in ("kvmlet", "qemu")}
+        rows += [Row(f"{name} exit", "ns", 1e9, cost["kvmlet"], cost["floor"], cost["qemu"]),
+                 Row(f"{name} exit, monitor's own share", "ns", 1e9, own["kvmlet"], None, own["qemu"],
+                     Budget("<= 300 ns", lambda k, f, q: k <= 300e-9))]
+        commands += [make(path, f"count={EXITS[1]}") for make, _ in who.values()]
+    return rows, commands
+
+
+def stripped_size(program):
+    with tempfile.NamedTemporaryFile() as copy:
+        subprocess.run(["strip", "-o", copy.name, program], check=True)
+        return os.stat(copy.name).st_size
+
+
+def size_with_libraries(program, environment):
+    listing = subprocess.run(["ldd", program], check=True, capture_output=True, text=True, env=environment).stdout
+    paths = {os.path.realpath(p) for p in re.findall(r"(/\S+) \(", listing)}
+    return os.stat(program).st_size + sum(os.stat(p).st_size for p in paths)
+
+
+def size(monitors, qemu_library_path):
+    """The program that the kernel starts: behind QEMU's wrapper script where there is one."""
+    environment = dict(os.environ, LD_LIBRARY_PATH=qemu_library_path)
+    qemu = qemu_binary(monitors.qemu_small)
+    rows = [Row("program, stripped; QEMU with its libraries", "MB", 1e-6,
+                timing.summary([stripped_size(os.path.realpath(monitors.kvmlet))]), None,
+                timing.summary([size_with_libraries(qemu, environment)]),
+                Budget("<= 3 MB", lambda k, f, q: k <= 3e6))]
+    return rows, [["strip", monitors.kvmlet], ["ldd", qemu]]
+
+
+def qemu_binary(starter):
+    with open(starter, "rb") as f:
+        if f.read(2) != b"#!":
+            return starter
+    return os.path.join(os.path.dirname(os.path.realpath(starter)), "usr/bin", os.path.basename(starter))
