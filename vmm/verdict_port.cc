@@ -28,7 +28,9 @@ void VerdictPort::OnLine() {
   const char* end = line_.data() + line_.size();
   uint64_t code = 0;
   const auto [rest, error] = std::from_chars(line_.data(), end, code);
-  if (error != std::errc() || (rest != end && *rest != ' ')) {
+  // A number that fills the whole of a line that was cut is not to be trusted.
+  const bool cut = rest == end && line_.size() == kLineLimit;
+  if (error != std::errc() || cut || (rest != end && *rest != ' ')) {
     if (!line_.empty()) log_.Warn("a line that is not \"NUMBER [TEXT]\"");
     return;
   }

@@ -138,7 +138,7 @@ def pick(samples, attribute):
 
 
 class FirstOutput:
-    """Wall seconds from a program's start to its first byte of output; it is killed then."""
+    """Wall seconds from a program's start to its first output; it is killed then."""
 
     def __init__(self, command):
         start = time.monotonic()

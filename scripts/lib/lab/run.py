@@ -316,10 +316,14 @@ def main():
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     try:
         for again in (True, False):
+            started = time.monotonic()
             status = attempt(job, console, int(timeout), command)
             if status is not None:
                 return status
-            say("the emulated machine did not come up" + (", trying once more" if again else ""))
+            say(f"the emulated machine did not come up in {time.monotonic() - started:.0f} s"
+                + (", trying once more" if again else ""))
+            if again and os.path.exists(console):
+                os.replace(console, console + ".first")
     except LabEnded:
         say("the emulated machine ended before the command did")
     show_console(console)

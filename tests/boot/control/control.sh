@@ -69,11 +69,11 @@ check_registers() {
 # The guest's terminal on hvc0, typed to by a person.
 check_terminal() {
     needs_tool tmux
-    guest_flags 'exec setsid cttyhack sh -i'
+    guest_flags 'stty -F /dev/console sane; exec setsid cttyhack sh -i'
     local socket=$PWD/tmux
     tmux -S "$socket" new-session -d -x 100 -y 30 \
         "$KVMLET run ${GUEST_FLAGS[*]} $1 --append 'quiet' --verdict $PWD/$KV_VERDICT; echo STATUS=\$?; sleep 60"
-    pane_has "$socket" '# $'
+    pane_has "$socket" '#$'
     tmux -S "$socket" send-keys 'echo $((40 + 2))' Enter
     pane_has "$socket" '^42'
     tmux -S "$socket" send-keys C-a c
@@ -87,7 +87,7 @@ check_terminal() {
 }
 
 pane_has() { # pane_has SOCKET PATTERN
-    local left=600
+    local left=200
     until tmux -S "$1" capture-pane -p | sed 's/ *$//; s/$//' | grep -Eq -- "$2"; do
         left=$((left - 1))
         if [ "$left" = 0 ]; then

@@ -10,7 +10,8 @@ exchange() { # exchange HOST
 dd if=/dev/urandom of=/tmp/up bs=1M count=$MEGABYTES 2>/dev/null
 md5sum </tmp/up | sed 's/^/UP /'
 nc $1 5001 </tmp/up || exit 3
-nc $1 5002 >/tmp/down </dev/null || exit 4
+mkfifo /tmp/open; exec 9<>/tmp/open # an input that never ends
+nc $1 5002 >/tmp/down <&9 || exit 4
 md5sum </tmp/down | sed 's/^/DOWN /'
 SHELL
 }
@@ -18,22 +19,43 @@ SHELL
 # Host side of the same.
 serve() {
     dd if=/dev/urandom of=down bs=1M count=$MEGABYTES 2>/dev/null
-    busybox nc -l -p 5001 >up </dev/null &
-    busybox nc -l -p 5002 <down >/dev/null &
+    /usr/bin/python3 -IS - <<'PYTHON' &
+import socket
+up, down = socket.create_server(("", 5001)), socket.create_server(("", 5002))
+open("serving", "w").close()
+peer, _ = up.accept()
+with open("up", "wb") as file:
+    while data := peer.recv(1 << 16):
+        file.write(data)
+peer.close()
+peer, _ = down.accept()
+peer.sendall(open("down", "rb").read())
+peer.shutdown(socket.SHUT_WR)
+peer.recv(1)
+PYTHON
+    SERVER=$!
+    local left=100
+    until [ -e serving ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the server does not come up"
+        sleep 0.1
+    done
+    rm serving
 }
 
 check_exchange() {
+    kill "$SERVER" 2>/dev/null || true
     assert_status 0
     assert_grep "UP $(md5sum <up | cut -d ' ' -f 1)"
     assert_grep "DOWN $(md5sum <down | cut -d ' ' -f 1)"
     assert_equal "the number of bytes that arrived" "$(stat -c %s up)" $((MEGABYTES << 20))
 }
 
-make_tap() { # make_tap NAME [OPTIONS]
+make_tap() { # make_tap NAME [OPTION]...
     needs_lab
     modprobe tun 2>/dev/null
     [ -c /dev/net/tun ] || skip "no /dev/net/tun here"
-    ip tuntap add dev "$1" mode tap ${2:+"$2"}
+    ip tuntap add dev "$1" mode tap "${@:2}"
     ip address add 192.168.77.1/24 dev "$1"
     ip link set "$1" up
 }
@@ -42,7 +64,7 @@ check_tap() { # check_tap VHOST QUEUES
     [ "$1" = off ] || modprobe vhost_net 2>/dev/null || skip "no vhost_net here"
     local multi=
     [ "$2" = 1 ] || multi=multi_queue
-    make_tap kv0 $multi
+    make_tap kv0 ${multi:+"$multi"}
     serve
     guest "ip link set eth0 up && ip address add 192.168.77.2/24 dev eth0
            cat /sys/class/net/eth0/address; ls -d /sys/class/net/eth0/queues/rx-* | wc -l
@@ -74,10 +96,11 @@ check_passt() {
 
 check_no_permission() {
     needs_lab
-    make_tap kv1
+    make_tap kv1 user root
     local status=0
     guest_flags 'exit 0'
     chmod 755 .
+    chmod 666 /dev/kvm
     setpriv --reuid 65534 --regid 65534 --groups "$(stat -c %g /dev/kvm)" --inh-caps=-all \
         "$KVMLET" run "${GUEST_FLAGS[@]}" --net tap=kv1 >"$KV_OUTPUT" 2>"$KV_ERRORS" </dev/null || status=$?
     ip link delete kv1

@@ -26,8 +26,8 @@ TEST(TopologyTest, WhatIsOpenTakesTheRest) {
 }
 
 TEST(TopologyTest, ApicIdsArePackedForPowersOfTwo) {
-  const Topology t = ResolveTopology(
-      {.count = 16, .sockets = 2, .cores = 4, .threads = 2});
+  const Topology t =
+      ResolveTopology({.count = 16, .sockets = 2, .cores = 4, .threads = 2});
   EXPECT_EQ(t.thread_bits(), 1u);
   EXPECT_EQ(t.package_bits(), 3u);
   for (uint32_t i = 0; i < 16; ++i) EXPECT_EQ(t.ApicId(i), i);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where RAM and the PCI windows lie. PlanMemory asks the processor for its
-// address width, and needs no KVM.
-#include <fcntl.h>
+// Where RAM and the PCI windows lie on this host.
 #include <gtest/gtest.h>
+
+#include <optional>
+#include <vector>
 
 #include "arch/arch.h"
 #include "arch/x86_64/layout.h"
+#include "tests/kvm/kvm_required.h"
 #include "vmm/base/exit_status.h"
 
 namespace kvmlet::arch::x86_64 {
@@ -13,10 +15,10 @@ namespace {
 
 constexpr uint64_t kGiB = 1ull << 30;
 
-class MemoryPlanTest : public testing::Test {
+class MemoryPlanTest : public KvmRequired {
  protected:
   static absl::StatusOr<MemoryPlan> Plan(uint64_t size) {
-    return PlanMemory(size);
+    return PlanMemory(*KvmSystem::Open(), size);
   }
 };
 

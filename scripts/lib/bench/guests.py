@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs inside.py where Linux guests run, and makes rows of what it measured."""
+
+import json
+import os
+import subprocess
+
+import timing
+from table import Budget, Row
+
+FASTER = Budget(">= 1.2 x QEMU", lambda k, f, q: k >= 1.2 * q)
+# result: name, unit, scale, monitor in the reference column, in the peer column, budget
+ROWS = {
+    "boot_wall": ("boot to power-off (reference: QEMU q35)", "s", 1, "q35", "microvm",
+                  Budget("<= 0.7 x microvm, <= q35", lambda k, f, q: k <= 0.7 * q and k <= f)),
+    "boot_cpu": ("boot to power-off, CPU time (reference: q35)", "s", 1, "q35", "microvm", None),
+    "pss": ("monitor's memory, idle guest (reference: q35)", "MiB", 1 / (1 << 20), "q35", "microvm",
+            Budget("<= 3 MiB", lambda k, f, q: k <= 3 << 20)),
+    "rand1": ("disk, random 4 KiB reads, 1 at a time", "kIO/s", 1e-3, None, "qemu", FASTER),
+    "rand16": ("disk, random 4 KiB reads, 16 at a time", "kIO/s", 1e-3, None, "qemu", FASTER),
+    "seq": ("disk, sequential reads of 1 MiB", "MB/s", 1e-6, None, "qemu", None),
+    "tap_send": ("network, guest to host, no vhost", "MB/s", 1e-6, None, "qemu", FASTER),
+    "tap_receive": ("network, host to guest, no vhost", "MB/s", 1e-6, None, "qemu", FASTER),
+    "vhost_send": ("network, guest to host, vhost", "MB/s", 1e-6, None, "qemu", None),
+    "vhost_receive": ("network, host to guest, vhost", "MB/s", 1e-6, None, "qemu", None),
+}
+
+
+def measure(job, lab, work):
+    """Runs it, in the lab with 'lab' being its starter; the results, or what there is of them."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    job_path, result = os.path.join(work, "job.json"), os.path.join(work, "guests.json")
+    with open(job_path, "w", encoding="utf-8") as f:
+        json.dump(job, f)
+    if os.path.exists(result):
+        os.unlink(result)
+    # In the lab /run/lab/out is that directory.
+    there = "/run/lab/out/guests.json" if lab else result
+    command = ["/usr/bin/python3", os.path.join(here, "inside.py"), job_path, there]
+    if lab:
+        timing.say("starting the lab")
+        command = [lab, "--timeout", "7200", "--", *command]
+    status = subprocess.run(command, stdin=subprocess.DEVNULL, env=dict(os.environ, LAB_OUT=work), check=False).returncode
+    results = {"commands": {}, "failures": {}}
+    if os.path.exists(result):
+        with open(result, encoding="utf-8") as f:
+            results = json.load(f)
+    if status != 0:
+        results["failures"]["guests"] = f"{command[0]} ended with status {status}"
+    return results
+
+
+def rows_of(results):
+    rows = []
+    for key, (name, unit, scale, reference, peer, budget) in ROWS.items():
+        if key in results:
+            sides = results[key]
+            rows.append(Row(name, unit, scale, sides["kvmlet"], sides.get(reference), sides[peer], budget))
+    return rows

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket of a running machine, with its own client.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/kvm/kvmlet_process.h"
+#include "vmm/control/qmp_client.h"
+
+namespace kvmlet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using testing::HasSubstr;
+
+class QmpTest : public KvmletTest {
+ protected:
+  void StartAndConnect(const std::string& kernel,
+                       const KvmletProcess::Args& more = {}) {
+    KvmletProcess::Args args = {"--kernel", kernel, "--qmp",
+                                "unix:" + Path("qmp")};
+    args.insert(args.end(), more.begin(), more.end());
+    process_ = Start(args);
+    ASSERT_TRUE(process_->WaitUntil([this] {
+      auto client = QmpClient::Connect(Path("qmp"), Clock::now() + seconds(10));
+      if (client.ok()) client_ = *std::move(client);
+      return client_ != nullptr;
+    })) << process_->err();
+  }
+  Json Execute(const std::string& command) {
+    const auto reply =
+        client_->Execute(command, Json::object(), Clock::now() + seconds(20));
+    EXPECT_TRUE(reply.ok()) << command << ": " << reply.status();
+    if (!reply.ok()) return Json();
+    EXPECT_TRUE(reply->ok()) << command << ": " << reply->error_text;
+    return reply->result;
+  }
+  std::string NextEvent() {
+    const auto event = client_->NextEvent(Clock::now() + seconds(20));
+    return event.ok() ? StringMember(*event, "event") : "none";
+  }
+  std::string Status() { return Execute("query-status")["status"]; }
+  uint64_t Exits() {
+    return Execute("query-cpus-fast")[0]["__org.kvmlet_exits"];
+  }
+  // Leaves to the monitor without end.
+  std::string Busy() {
+    GuestCode code;
+    const uint32_t again = code.here();
+    return Kernel(code.Out8(0x80, 0).Jump(again));
+  }
+
+  std::unique_ptr<KvmletProcess> process_;
+  std::unique_ptr<QmpClient> client_;
+};
+
+TEST_F(QmpTest, QuitEndsWithStatusZero) {
+  StartAndConnect(Payload("hang"));
+  Execute("quit");
+  EXPECT_EQ(process_->Wait(), 0) << process_->err();
+  EXPECT_EQ(Verdict()["reason"], "quit");
+  EXPECT_EQ(process_->err(), "");
+}
+
+TEST_F(QmpTest, StopStopsTheGuestAndContGoesOn) {
+  StartAndConnect(Busy());
+  EXPECT_EQ(Status(), "running");
+  Execute("stop");
+  EXPECT_EQ(NextEvent(), "STOP");
+  EXPECT_EQ(Status(), "paused");
+  const uint64_t exits = Exits();
+  process_->WaitUntil([] { return false; }, milliseconds(100));
+  EXPECT_EQ(Exits(), exits);
+  Execute("cont");
+  EXPECT_EQ(NextEvent(), "RESUME");
+  EXPECT_TRUE(process_->WaitUntil([&] { return Exits() > exits; }));
+}
+
+TEST_F(QmpTest, StopAndContManyTimes) {
+  StartAndConnect(Payload("spin"), {"--cpus", "2"});
+  for (int i = 0; i < 100; ++i) {
+    Execute("stop");
+    Execute("cont");
+  }
+  EXPECT_EQ(Status(), "running");
+}
+
+TEST_F(QmpTest, StopTwiceIsOneEvent) {
+  StartAndConnect(Payload("hang"));
+  Execute("stop");
+  Execute("stop");
+  Execute("cont");
+  EXPECT_EQ(NextEvent(), "STOP");
+  EXPECT_EQ(NextEvent(), "RESUME");
+}
+
+TEST_F(QmpTest, SystemResetStartsTheGuestAnew) {
+  GuestCode code;
+  code.Print("boot\n").HaltForEver();
+  StartAndConnect(Kernel(code));
+  ASSERT_TRUE(process_->WaitForOutput("boot\n"));
+  Execute("system_reset");
+  EXPECT_EQ(NextEvent(), "RESET");
+  EXPECT_TRUE(process_->WaitForOutput("boot\nboot\n"));
+  EXPECT_EQ(Status(), "running");
+}
+
+TEST_F(QmpTest, ASystemResetOfAStoppedMachineLeavesItStopped) {
+  GuestCode code;
+  code.Print("boot\n").HaltForEver();
+  StartAndConnect(Kernel(code));
+  ASSERT_TRUE(process_->WaitForOutput("boot\n"));
+  Execute("stop");
+  Execute("system_reset");
+  EXPECT_EQ(Status(), "paused");
+  process_->WaitUntil([] { return false; }, milliseconds(100));
+  EXPECT_EQ(process_->out(), "boot\n");
+  Execute("cont");
+  EXPECT_TRUE(process_->WaitForOutput("boot\nboot\n"));
+}
+
+TEST_F(QmpTest, SystemPowerdownReachesTheGuest) {
+  // The event register of the ACPI device tells the button.
+  GuestCode code;
+  code.Print("up\n");
+  const uint32_t again = code.here();
+  code.Load32(0xfeb00000).CompareEax(0).JumpIfEqual(again).Exit(5);
+  StartAndConnect(Kernel(code));
+  ASSERT_TRUE(process_->WaitForOutput("up\n"));
+  Execute("system_powerdown");
+  EXPECT_EQ(process_->Wait(), 5) << process_->err();
+}
+
+TEST_F(QmpTest, RegistersOfARunningGuest) {
+  StartAndConnect(Payload("spin"), {"--cpus", "2"});
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(std::string(Execute("__org.kvmlet_query-registers")["text"]),
+                HasSubstr("vcpu 1:\nRIP="));
+  }
+}
+
+TEST_F(QmpTest, StopAnswersWhileTheReaderOfTheOutputIsStuck) {
+  GuestCode code;
+  const uint32_t again = code.here();
+  code.Print("0123456789abcdef0123456789abcdef0123456789\n").Jump(again);
+  StartAndConnect(Kernel(code));
+  process_->ReadOutput(false);
+  process_->WaitUntil([] { return false; }, milliseconds(500));
+  Execute("stop");
+  EXPECT_EQ(Status(), "paused");
+  Execute("cont");
+  Execute("__org.kvmlet_query-registers");
+  Execute("system_reset");
+  Execute("quit");
+  EXPECT_EQ(process_->Wait(seconds(20)), 0);
+}
+
+TEST_F(QmpTest, TheSocketIsGoneAfterwards) {
+  StartAndConnect(Payload("hang"));
+  Execute("quit");
+  process_->Wait();
+  EXPECT_THAT(Files(), testing::ElementsAre("verdict.json"));
+}
+
+TEST_F(QmpTest, CtlIsItsClient) {
+  StartAndConnect(Payload("hang"));
+  KvmletProcess status({"ctl", Path("qmp"), "query-status"});
+  EXPECT_EQ(status.Wait(), 0) << status.err();
+  EXPECT_THAT(status.out(), HasSubstr("running"));
+  KvmletProcess quit({"ctl", Path("qmp"), "quit"});
+  EXPECT_EQ(quit.Wait(), 0) << quit.err();
+  EXPECT_EQ(process_->Wait(), 0);
+}
+
+}  // namespace
+}  // namespace kvmlet
