@@ -16,7 +16,7 @@
 #include "devices/backend/passt.h"
 #include "devices/backend/stream_port.h"
 #include "devices/backend/tap.h"
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/base/unique_fd.h"
 
@@ -59,9 +59,9 @@ absl::StatusOr<std::unique_ptr<NetBackend>> OpenFd(const NetOptions& options) {
   const std::string name = absl::StrCat("fd=", options.fd);
   const int flags = ::fcntl(options.fd, F_GETFL);
   if (flags < 0) {
-    return PosixError(errno, absl::StrCat("--net ", name,
-                                          ": not a file descriptor that the "
-                                          "parent passed on"));
+    return OsRefused(errno, absl::StrCat("--net ", name,
+                                         ": not a file descriptor that the "
+                                         "parent passed on"));
   }
   if (options.fd <= STDERR_FILENO) {
     return absl::InvalidArgumentError(
@@ -70,7 +70,7 @@ absl::StatusOr<std::unique_ptr<NetBackend>> OpenFd(const NetOptions& options) {
   UniqueFd fd(options.fd);
   if (::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0 ||
       ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
-    return PosixError(errno, absl::StrCat("--net ", name));
+    return OsRefused(errno, absl::StrCat("--net ", name));
   }
   if (IsTap(fd.get())) return OpenTapFd(std::move(fd), options);
   if (options.vhost == true) {

@@ -16,7 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "devices/backend/stream_port.h"
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -96,10 +96,12 @@ std::vector<std::string> Arguments(const std::string& program) {
 
 absl::Status ExecError(int error, const std::string& program) {
   if (error == ENOENT) {
-    return absl::NotFoundError(
-        "--net passt: passt is not installed (apt-get install passt)");
+    return WithExitStatus(
+        absl::NotFoundError(
+            "--net passt: passt is not installed (apt-get install passt)"),
+        ExitStatus::kHostLacks);
   }
-  return PosixError(error, absl::StrCat("--net passt: run ", program));
+  return OsRefused(error, absl::StrCat("--net passt: run ", program));
 }
 
 }  // namespace
@@ -108,13 +110,13 @@ absl::StatusOr<std::unique_ptr<NetBackend>> OpenPasst(
     const std::string& program) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
-    return PosixError(errno, "--net passt: socketpair");
+    return OsRefused(errno, "--net passt: socketpair");
   }
   UniqueFd ours(sockets[0]);
   UniqueFd theirs(sockets[1]);
   int pipes[2];
   if (::pipe2(pipes, O_CLOEXEC) != 0) {
-    return PosixError(errno, "--net passt: pipe2");
+    return OsRefused(errno, "--net passt: pipe2");
   }
   UniqueFd errors(pipes[0]);
   UniqueFd child_errors(pipes[1]);
@@ -124,7 +126,7 @@ absl::StatusOr<std::unique_ptr<NetBackend>> OpenPasst(
   argv.push_back(nullptr);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
-  if (pid < 0) return PosixError(errno, "--net passt: fork");
+  if (pid < 0) return OsRefused(errno, "--net passt: fork");
   if (pid == 0) {
     RunChild(theirs.get(), child_errors.get(), parent, program.c_str(),
              argv.data());

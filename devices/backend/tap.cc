@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "devices/backend/packet_port.h"
 #include "devices/backend/vhost.h"
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -50,7 +50,7 @@ class TapBackend : public NetBackend {
     if (offloads_ == 0 && offloads == 0) return absl::OkStatus();
     if (::ioctl(ports_[0]->fd(), TUNSETOFFLOAD,
                 static_cast<unsigned long>(offloads)) != 0) {
-      return PosixError(errno, absl::StrCat("TUNSETOFFLOAD on ", name_));
+      return OsRefused(errno, absl::StrCat("TUNSETOFFLOAD on ", name_));
     }
     return absl::OkStatus();
   }
@@ -63,7 +63,7 @@ class TapBackend : public NetBackend {
       ifreq request{};
       request.ifr_flags = attach ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
       if (::ioctl(ports_[i]->fd(), TUNSETQUEUE, &request) != 0) {
-        return PosixError(errno, absl::StrCat("TUNSETQUEUE on ", name_));
+        return OsRefused(errno, absl::StrCat("TUNSETQUEUE on ", name_));
       }
       attached_[i] = attach;
     }
@@ -83,8 +83,8 @@ absl::Status OpenNodeError(const std::string& tap) {
   const char* remedy = error == ENOENT
                            ? "load the driver (modprobe tun)"
                            : "give this user access to it, or use --net passt";
-  return PosixError(error, absl::StrCat("--net tap=", tap, ": ", remedy, ": ",
-                                        "open ", kTunNode));
+  return OsRefused(error, absl::StrCat("--net tap=", tap, ": ", remedy, ": ",
+                                       "open ", kTunNode));
 }
 
 absl::Status AttachError(int error, const std::string& tap, bool exists,
@@ -105,7 +105,7 @@ absl::Status AttachError(int error, const std::string& tap, bool exists,
   } else {
     why = "cannot attach";
   }
-  return PosixError(error, absl::StrCat("--net tap=", tap, ": ", why));
+  return OsRefused(error, absl::StrCat("--net tap=", tap, ": ", why));
 }
 
 // One queue of the interface. `flags` gains IFF_MULTI_QUEUE when the interface
@@ -132,7 +132,7 @@ absl::StatusOr<UniqueFd> AttachQueue(std::string& interface, short& flags,
 absl::StatusOr<uint32_t> PrepareHeaders(int fd, const std::string& name) {
   const int header = kNetHeaderSize;
   if (::ioctl(fd, TUNSETVNETHDRSZ, &header) != 0) {
-    return PosixError(errno, absl::StrCat("--net ", name, ": TUNSETVNETHDRSZ"));
+    return OsRefused(errno, absl::StrCat("--net ", name, ": TUNSETVNETHDRSZ"));
   }
   const bool can_offload =
       ::ioctl(fd, TUNSETOFFLOAD, static_cast<unsigned long>(kOffloads)) == 0;
@@ -240,7 +240,7 @@ absl::StatusOr<std::unique_ptr<NetBackend>> OpenTapFd(
   const std::string name = absl::StrCat("fd=", options.fd);
   ifreq request{};
   if (::ioctl(fd.get(), TUNGETIFF, &request) != 0) {
-    return PosixError(errno, absl::StrCat("--net ", name, ": TUNGETIFF"));
+    return OsRefused(errno, absl::StrCat("--net ", name, ": TUNGETIFF"));
   }
   const int flags = request.ifr_flags;
   if ((flags & IFF_TAP) == 0 || (flags & IFF_NO_PI) == 0) {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -25,10 +25,10 @@ uint64_t Address(const std::byte* at) { return reinterpret_cast<uint64_t>(at); }
 
 absl::StatusOr<VhostDevice> VhostDevice::Open(std::string path) {
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!fd.ok()) return PosixError(errno, absl::StrCat("open ", path));
+  if (!fd.ok()) return OsRefused(errno, absl::StrCat("open ", path));
   uint64_t features = 0;
   if (::ioctl(fd.get(), VHOST_GET_FEATURES, &features) != 0) {
-    return PosixError(errno, absl::StrCat("VHOST_GET_FEATURES on ", path));
+    return OsRefused(errno, absl::StrCat("VHOST_GET_FEATURES on ", path));
   }
   VhostDevice device(std::move(fd), std::move(path), features);
   KVMLET_RETURN_IF_ERROR(
@@ -39,7 +39,7 @@ absl::StatusOr<VhostDevice> VhostDevice::Open(std::string path) {
 absl::Status VhostDevice::Request(unsigned long request, const char* name,
                                   const void* argument) const {
   if (::ioctl(fd_.get(), request, argument) >= 0) return absl::OkStatus();
-  return PosixError(errno, absl::StrCat(name, " on ", path_));
+  return OsRefused(errno, absl::StrCat(name, " on ", path_));
 }
 
 absl::Status VhostDevice::Configure(uint64_t features,

@@ -37,7 +37,7 @@ struct BadInput {
 const BadInput kBadInputs[] = {
     {"NoKernel", 64, "--kernel", {}},
     {"MissingKernel", 66, "--kernel", {"--kernel", "$D/none"}},
-    {"KernelIsAFolder", 66, "--kernel", {"--kernel", "$D"}},
+    {"KernelIsAFolder", 65, "--kernel", {"--kernel", "$D"}},
     {"EmptyKernel", 65, "--kernel", {"--kernel", "$D/empty"}},
     {"TextKernel", 65, "--kernel", {"--kernel", "$D/text"}},
     {"TruncatedKernel", 65, "--kernel", {"--kernel", "$D/truncated"}},
@@ -71,7 +71,7 @@ const BadInput kBadInputs[] = {
      "--memory file=",
      {"--kernel", "$K", "--memory", "64M,file=$D"}},
     {"MissingDisk", 66, "--disk", {"--kernel", "$K", "--disk", "$D/none"}},
-    {"DiskIsAFolder", 65, "--disk", {"--kernel", "$K", "--disk", "$D"}},
+    {"DiskIsAFolder", 66, "--disk", {"--kernel", "$K", "--disk", "$D"}},
     {"SerialFileInNoFolder",
      66,
      "--serial",

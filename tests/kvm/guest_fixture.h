@@ -98,7 +98,7 @@ class GuestTest : public KvmRequired {
   static constexpr uint64_t kStack = 0x80000;
 
   // Segments as BootRegisters loads them, and a gate for every vector from
-  // kVector on: out kReportPort; end of interrupt; iret.
+  // kVector on: out kReportPort, end of interrupt.
   void WriteTables() const {
     const std::array<uint64_t, 4> gdt{0, 0, 0x00cf9b000000ffff,
                                       0x00cf93000000ffff};
@@ -110,7 +110,10 @@ class GuestTest : public KvmRequired {
       ASSERT_TRUE(memory_->Store(Gpa{kIdt + 8 * (kVector + i)}, gate));
       GuestCode code;
       code.Out8(kReportPort, static_cast<uint8_t>(kVector + i));
-      code.Store32(0xfee000b0, 0).Raw({0xcf});
+      // KVM's emulator has no iret: a fresh stack, and wait for the next.
+      code.Store32(0xfee000b0, 0).Raw({0xbc, 0x00, 0x00, 0x08, 0x00, 0xfb});
+      const uint32_t again = code.here();
+      code.Raw({0xf4}).Jump(again);
       ASSERT_TRUE(
           memory_->Write(Gpa{handler}, std::as_bytes(std::span(code.bytes()))));
     }

@@ -8,13 +8,13 @@
 #include <cerrno>
 #include <cstdint>
 
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 
 namespace kvmlet {
 
 absl::StatusOr<EventFd> EventFd::Create() {
   UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!fd.ok()) return PosixError(errno, "eventfd");
+  if (!fd.ok()) return OsRefused(errno, "eventfd");
   return EventFd(std::move(fd));
 }
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 
 namespace kvmlet {
 
@@ -34,7 +34,7 @@ absl::StatusOr<MappedRegion> MappedRegion::Map(size_t size, int protection,
   void* at =
       ::mmap(nullptr, size, protection, flags, fd, static_cast<off_t>(offset));
   if (at == MAP_FAILED) {
-    return PosixError(errno, absl::StrCat("mmap of ", size, " bytes"));
+    return OsRefused(errno, absl::StrCat("mmap of ", size, " bytes"));
   }
   return MappedRegion(static_cast<std::byte*>(at), size);
 }
@@ -42,14 +42,14 @@ absl::StatusOr<MappedRegion> MappedRegion::Map(size_t size, int protection,
 absl::StatusOr<MappedRegion> MappedRegion::Reserve(size_t size,
                                                    size_t alignment) {
   if (size > SIZE_MAX - alignment) {
-    return PosixError(
-        ENOMEM, absl::StrCat("reserve ", size, " bytes of address space"));
+    return OsRefused(ENOMEM,
+                     absl::StrCat("reserve ", size, " bytes of address space"));
   }
   const size_t padded = size + alignment;
   void* at = ::mmap(nullptr, padded, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) {
-    return PosixError(
+    return OsRefused(
         errno, absl::StrCat("reserve ", padded, " bytes of address space"));
   }
   auto* start = static_cast<std::byte*>(at);

@@ -9,7 +9,7 @@
 #include <condition_variable>
 
 #include "absl/strings/str_cat.h"
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -25,11 +25,11 @@ uint64_t Key(int fd, uint64_t generation) {
 
 absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create() {
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
-  if (!epoll.ok()) return PosixError(errno, "epoll_create1");
+  if (!epoll.ok()) return OsRefused(errno, "epoll_create1");
   KVMLET_ASSIGN_OR_RETURN(EventFd wake, EventFd::Create());
   epoll_event event{.events = EPOLLIN, .data = {.u64 = Key(wake.get(), 0)}};
   if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
-    return PosixError(errno, "epoll_ctl");
+    return OsRefused(errno, "epoll_ctl");
   }
   return std::unique_ptr<EventLoop>(
       new EventLoop(std::move(epoll), std::move(wake)));
@@ -40,7 +40,7 @@ absl::Status EventLoop::Add(int fd, uint32_t epoll_events, Callback callback) {
   epoll_event event{.events = epoll_events,
                     .data = {.u64 = Key(fd, generation)}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    return PosixError(errno, absl::StrCat("watch file descriptor ", fd));
+    return OsRefused(errno, absl::StrCat("watch file descriptor ", fd));
   }
   watches_[fd] =
       Watch{generation, std::make_shared<Callback>(std::move(callback))};
@@ -53,7 +53,7 @@ absl::Status EventLoop::Modify(int fd, uint32_t epoll_events) {
   epoll_event event{.events = epoll_events,
                     .data = {.u64 = Key(fd, it->second.generation)}};
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) {
-    return PosixError(errno, absl::StrCat("watch file descriptor ", fd));
+    return OsRefused(errno, absl::StrCat("watch file descriptor ", fd));
   }
   return absl::OkStatus();
 }

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "vmm/base/posix_error.h"
+#include "vmm/base/exit_status.h"
 
 namespace kvmlet {
 
@@ -15,7 +15,7 @@ absl::StatusOr<int> KvmFd::Ioctl(unsigned long request, const char* name,
   do {
     result = ::ioctl(fd_.get(), request, argument);
   } while (result < 0 && errno == EINTR);
-  if (result < 0) return PosixError(errno, name);
+  if (result < 0) return OsRefused(errno, name);
   return result;
 }
 
@@ -25,7 +25,7 @@ absl::StatusOr<int> KvmFd::Call(const KvmCall& what,
   do {
     result = ::ioctl(fd_.get(), what.request, value);
   } while (result < 0 && errno == EINTR);
-  if (result < 0) return PosixError(errno, what.name);
+  if (result < 0) return OsRefused(errno, what.name);
   return result;
 }
 

@@ -24,8 +24,8 @@ Bytes Pattern(size_t length, uint8_t seed) {
 }
 
 Bytes WithHeader(const Bytes& frame) {
-  Bytes packet(kNetHeaderSize);
-  packet.insert(packet.end(), frame.begin(), frame.end());
+  Bytes packet(kNetHeaderSize + frame.size());
+  std::copy(frame.begin(), frame.end(), packet.begin() + kNetHeaderSize);
   return packet;
 }
 
