@@ -4,6 +4,7 @@
 // of descriptors, rings, kicks, control messages, input and resets.
 #include "tests/fuzz/console/console.h"
 
+#include <glog/logging.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -165,6 +166,7 @@ class Driver : virtio::DeviceEvents {
 }  // namespace kvmlet::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  FLAGS_minloglevel = google::GLOG_FATAL;
   kvmlet::fuzz::Input input(data, size);
   if (input.Next<uint8_t>() % 2 == 0) {
     kvmlet::fuzz::FuzzUart(input);
