@@ -105,7 +105,7 @@ check_no_permission() {
         "$KVMLET" run "${GUEST_FLAGS[@]}" --net tap=kv1 >"$KV_OUTPUT" 2>"$KV_ERRORS" </dev/null || status=$?
     ip link delete kv1
     [ "$status" = 71 ] || fail "status is $status: $(cat "$KV_ERRORS")"
-    assert_grep 'kvmlet run: --net tap=kv1'
+    assert_grep 'kvmlet run: --net tap=kv1' "$KV_ERRORS"
     assert_equal "the number of lines" "$(wc -l <"$KV_ERRORS")" 1
 }
 
