@@ -43,7 +43,9 @@ enum Event : uint16_t {
 
 constexpr size_t kInputLimit = 4096;   // bytes held for a port
 constexpr size_t kControlLimit = 256;  // messages held for the driver
-constexpr int kChainsPerTurn = 128;    // then others on the loop get a turn
+// Then others on the loop get a turn. A hostile chain holds up to 4 GiB.
+constexpr int kChainsPerTurn = 128;
+constexpr size_t kBytesPerTurn = 1 << 20;
 
 }  // namespace
 
@@ -130,7 +132,10 @@ void ConsoleDevice::Reset() {
     for (ActiveQueue& queue : active_.queues) {
       if (queue.queue) loop_.Remove(queue.kick->get());
     }
-    for (const auto& port : ports_) port->announced = false;
+    for (const auto& port : ports_) {
+      port->announced = false;
+      port->output.reset();
+    }
     active_ = ActiveState();
   });
 }
@@ -172,28 +177,40 @@ void ConsoleDevice::Finish(ActiveQueue& queue, bool used) {
 
 void ConsoleDevice::HandleOutput(uint32_t port, ActiveQueue& queue) {
   PortState& state = *ports_[port];
-  std::array<std::byte, 1024> chunk;
-  int left = kChainsPerTurn;
+  int chains = kChainsPerTurn;
+  size_t bytes = kBytesPerTurn;
   bool used = false;
-  while (left-- > 0) {
-    std::optional<DescriptorChain> chain = queue.queue->Pop();
-    if (!chain) break;
-    Reader& reader = chain->reader();
-    while (reader.remaining() > 0) {
-      const auto part = std::span(chunk).first(
-          std::min<size_t>(reader.remaining(), chunk.size()));
-      if (!reader.Read(part)) break;
-      if (state.config.backend != nullptr) {
-        state.config.backend->Write(part);
-      } else if (state.config.output) {
-        state.config.output(part);
-      }
-    }
-    queue.queue->Push(chain->head(), 0);
+  while (chains > 0 && bytes > 0) {
+    if (!state.output) state.output = queue.queue->Pop();
+    if (!state.output) break;
+    bytes -= WriteOut(state, bytes);
+    if (state.output->reader().remaining() > 0) break;
+    queue.queue->Push(state.output->head(), 0);
+    state.output.reset();
     used = true;
+    --chains;
   }
-  if (left < 0) queue.kick->Signal();
+  if (chains == 0 || bytes == 0) queue.kick->Signal();
   Finish(queue, used);
+}
+
+// Moves up to so many bytes of the chain in hand; returns how many.
+size_t ConsoleDevice::WriteOut(PortState& state, size_t limit) {
+  std::array<std::byte, 1024> chunk;
+  Reader& reader = state.output->reader();
+  size_t done = 0;
+  while (reader.remaining() > 0 && done < limit) {
+    const auto part = std::span(chunk).first(
+        std::min({size_t{reader.remaining()}, chunk.size(), limit - done}));
+    if (!reader.Read(part)) break;
+    if (state.config.backend != nullptr) {
+      state.config.backend->Write(part);
+    } else if (state.config.output) {
+      state.config.output(part);
+    }
+    done += part.size();
+  }
+  return done;
 }
 
 void ConsoleDevice::HandleControl(ActiveQueue& queue) {

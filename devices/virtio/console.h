@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,7 +56,8 @@ class ConsoleDevice final : public VirtioDevice {
  private:
   struct PortState {
     Port config;
-    bool announced = false;  // the driver answered PORT_READY
+    bool announced = false;                 // the driver answered PORT_READY
+    std::optional<DescriptorChain> output;  // on the loop: written in part
     std::mutex mutex;
     std::vector<std::byte> input;  // guarded by mutex: not yet in a buffer
     bool starved = false;          // guarded by mutex: the backend waits
@@ -74,6 +76,7 @@ class ConsoleDevice final : public VirtioDevice {
   void Start();
   void OnKick(uint16_t queue);
   void HandleOutput(uint32_t port, ActiveQueue& queue);
+  size_t WriteOut(PortState& state, size_t limit);
   void HandleControl(ActiveQueue& queue);
   void OnControl(const Control& message);
   void SendControl(Control message);

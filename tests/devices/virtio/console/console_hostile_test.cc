@@ -2,6 +2,7 @@
 // A driver that breaks the console's rules.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
 
 #include <string>
 
@@ -161,6 +162,59 @@ TEST_F(ConsoleHostileTest, QueuesThatAreNotEnabledAreLeftOut) {
   backend_.Type("x");
   Turn();
   EXPECT_EQ(driver(kControlOut).used_index(), 1);
+}
+
+// Descriptors that name the same bytes again and again make one chain as long
+// as 4 GiB; the loop's other work does not wait for the end of it.
+class ConsoleLongChainTest : public ConsoleTest {
+ protected:
+  static constexpr size_t kBytes = size_t{60} * (256 << 10);
+
+  ConsoleLongChainTest() {
+    Activate();
+    EXPECT_TRUE(loop_
+                    ->Add(other_.get(), EPOLLIN,
+                          [this](uint32_t) {
+                            other_.Consume();
+                            loop_->Stop();
+                          })
+                    .ok());
+    for (int i = 0; i < 60; ++i) driver(kOut1).ReadableAt(Gpa{0}, 256 << 10);
+    driver(kOut1).Submit();
+    kicks_[kOut1].Signal();
+  }
+  ~ConsoleLongChainTest() override { loop_->Remove(other_.get()); }
+  // Until the loop's other work was done once.
+  void OneTurn() {
+    other_.Signal();
+    loop_->Run();
+  }
+
+  EventFd other_ = *EventFd::Create();
+};
+
+TEST_F(ConsoleLongChainTest, IsWrittenInTurns) {
+  size_t before = 0;
+  for (int i = 0; driver(kOut1).used_index() == 0 && i < 100; ++i) {
+    OneTurn();
+    EXPECT_LE(port_output_.size() - before, 2u << 20);
+    before = port_output_.size();
+  }
+  EXPECT_EQ(port_output_.size(), kBytes);
+  EXPECT_EQ(driver(kOut1).used_index(), 1);
+}
+
+TEST_F(ConsoleLongChainTest, IsForgottenByAReset) {
+  OneTurn();
+  EXPECT_LT(port_output_.size(), kBytes);
+  device_->Reset();
+  kicks_[kOut1].Consume();
+  port_output_.clear();
+  NewDriver();
+  Activate();
+  driver(kOut1).ReadableText("new").Submit();
+  Kick(kOut1);
+  EXPECT_EQ(port_output_, "new");
 }
 
 TEST_F(ConsoleHostileTest, AKickAfterResetTouchesNothing) {

@@ -22,7 +22,8 @@ class ConsoleThreadsTest : public ConsoleTest {
     device_.reset();  // it lets go of the backend
     device_ = ConsoleDevice::Create(std::move(ports), thread_->loop());
   }
-  ~ConsoleThreadsTest() override { device_.reset(); }
+  // Before the fixture, which hears the device's notifications, is taken apart.
+  void TearDown() override { device_.reset(); }
 
   std::unique_ptr<IoThread> thread_ = *IoThread::Create("console");
 };
