@@ -138,7 +138,9 @@ void Machine::Halt() {
 void Machine::Request(std::function<void()> action) {
   if (requested_.exchange(true)) return;
   hold_ = true;
-  context_.loop.Post([this, action = std::move(action)] {
+  context_.loop.Post([this, boot = boot_.load(), action = std::move(action)] {
+    // A reset came first: whoever asked is no more, and owns no flag.
+    if (boot != boot_.load()) return;
     requested_ = false;
     if (!ended_) action();
   });
@@ -164,7 +166,12 @@ void Machine::Exit(Door door, uint64_t code, std::string text) {
 void Machine::Panic(Door door, bool crash_loaded) {
   if (crash_loaded) {
     // The crash kernel takes over and must be let run.
-    context_.loop.Post([this] { context_.events.GuestPanicked("run"); });
+    // Once at a time: a guest can say so faster than it can be told.
+    if (crash_noticed_.exchange(true)) return;
+    context_.loop.Post([this] {
+      crash_noticed_ = false;
+      if (!ended_) context_.events.GuestPanicked("run");
+    });
     return;
   }
   Request([this, door] {
@@ -226,6 +233,7 @@ void Machine::DoReset(ShutdownCause cause) {
             ShutdownCause::kHostError);
     return;
   }
+  context_.listener.OnRestart();
   context_.events.Reset(cause);
   // A machine that the user stopped stays stopped, at its kernel's entry.
   if (state_ == RunState::kRunning) ResumeVcpus();
@@ -233,6 +241,10 @@ void Machine::DoReset(ShutdownCause cause) {
 
 absl::Status Machine::ResetGuest() {
   pci_->Reset();
+  // From here on nobody asks for anything: what was asked before is void.
+  ++boot_;
+  requested_ = false;
+  verdict_port_->Reset();
   KVMLET_RETURN_IF_ERROR(platform_->Reset());
   KVMLET_RETURN_IF_ERROR(memory_->Discard());
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());

@@ -46,6 +46,8 @@ class MachineListener {
   virtual void OnEnd(Verdict verdict) = 0;
   // The guest reset itself; the listener may end the machine here.
   virtual void OnReset() = 0;
+  // A reset, whoever asked for it, is done: the guest begins anew.
+  virtual void OnRestart() = 0;
 };
 
 // What is outside the machine and outlives it.
@@ -137,6 +139,10 @@ class Machine final : public GuestRequests,
   std::atomic<bool> hold_{false};
   // A request is on its way to the main loop.
   std::atomic<bool> requested_{false};
+  // Counts resets, so that a request is known for an earlier guest's.
+  std::atomic<uint64_t> boot_{0};
+  // The notice of a panic with a crash kernel is on its way to the main loop.
+  std::atomic<bool> crash_noticed_{false};
 
   std::optional<KvmSystem> system_;
   std::optional<arch::MemoryPlan> plan_;

@@ -2,6 +2,8 @@
 #include "vmm/session.h"
 
 #include <glog/logging.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -26,6 +28,8 @@ namespace kvmlet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kPatienceMilliseconds = 1000;
 
 constexpr int kEndSignals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 
@@ -52,6 +56,19 @@ bool WantsRegisters(VerdictReason reason, const VmConfig& config) {
   }
 }
 
+// Whoever does not read standard error must not hold up the end.
+void Tell(std::string_view text) {
+  while (!text.empty()) {
+    pollfd p{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    if (::poll(&p, 1, kPatienceMilliseconds) <= 0) return;
+    // A pipe that polls writable takes this much without blocking.
+    const ssize_t n = ::write(STDERR_FILENO, text.data(),
+                              std::min<size_t>(text.size(), PIPE_BUF));
+    if (n < 0 && errno != EINTR) return;
+    if (n > 0) text.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 // One line for the user, when the end was not of the guest's choosing.
 void Report(const Verdict& verdict) {
   switch (verdict.reason) {
@@ -65,13 +82,9 @@ void Report(const Verdict& verdict) {
       break;
   }
   const std::string_view reason = VerdictReasonName(verdict.reason);
-  std::fprintf(stderr, "kvmlet: %.*s%s%s (status %d)\n",
-               static_cast<int>(reason.size()), reason.data(),
-               verdict.text.empty() ? "" : ": ", verdict.text.c_str(),
-               verdict.ExitStatus());
-  if (!verdict.registers.empty()) {
-    std::fputs(verdict.registers.c_str(), stderr);
-  }
+  Tell(absl::StrCat("kvmlet: ", absl::string_view(reason.data(), reason.size()),
+                    verdict.text.empty() ? "" : ": ", verdict.text, " (status ",
+                    verdict.ExitStatus(), ")\n", verdict.registers));
 }
 
 }  // namespace
@@ -80,6 +93,10 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
     const VmConfig& config) {
   auto session = std::unique_ptr<Session>(new Session(config));
   KVMLET_ASSIGN_OR_RETURN(session->loop_, EventLoop::Create());
+  // A FIFO waits for its reader, and the user's signals end that wait.
+  if (config.serial.kind == SerialKind::kFile) {
+    KVMLET_ASSIGN_OR_RETURN(session->serial_, session->OpenSerial());
+  }
   KVMLET_RETURN_IF_ERROR(session->WatchSignals());
   KVMLET_RETURN_IF_ERROR(session->OpenConsoles());
   KVMLET_RETURN_IF_ERROR(session->OpenControl());
@@ -159,7 +176,9 @@ absl::StatusOr<std::unique_ptr<CharStream>> Session::OpenSerial() {
 }
 
 absl::Status Session::OpenConsoles() {
-  KVMLET_ASSIGN_OR_RETURN(serial_, OpenSerial());
+  if (serial_ == nullptr) {
+    KVMLET_ASSIGN_OR_RETURN(serial_, OpenSerial());
+  }
   serial_watch_.emplace(*serial_);
   if (!config_.console) return absl::OkStatus();
   KVMLET_ASSIGN_OR_RETURN(terminal_, OpenTerminal());
@@ -218,6 +237,12 @@ void Session::OnReset() {
   if (!serial_watch_->panicked() && !on_terminal) return;
   machine_->EndWith({.reason = VerdictReason::kPanic, .door = Door::kConsole},
                     ShutdownCause::kGuestPanic);
+}
+
+// What the last boot printed says nothing about this one.
+void Session::OnRestart() {
+  serial_watch_->Forget();
+  if (terminal_watch_) terminal_watch_->Forget();
 }
 
 void Session::OnSignal() {

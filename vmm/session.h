@@ -40,6 +40,7 @@ class Session final : public MachineListener {
 
   void OnEnd(Verdict verdict) override;
   void OnReset() override;
+  void OnRestart() override;
 
  private:
   explicit Session(const VmConfig& config) : config_(config) {}

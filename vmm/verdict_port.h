@@ -22,6 +22,9 @@ class VerdictPort {
 
   explicit VerdictPort(GuestRequests& requests) : requests_(requests) {}
   void OnOutput(std::span<const std::byte> data);
+  // The machine was reset: an unfinished line will never be finished.
+  // Not while OnOutput may be called.
+  void Reset() { line_.clear(); }
 
  private:
   void OnLine();

@@ -57,7 +57,11 @@ class IrqTest : public GuestTest {
     thread_ = std::thread([this] {
       while (!stop_) {
         if (vcpu_->Run() != 0) continue;
-        if (vcpu_->run().exit_reason != KVM_EXIT_IO) continue;
+        if (vcpu_->run().exit_reason != KVM_EXIT_IO) {
+          ADD_FAILURE() << "exit " << vcpu_->run().exit_reason << " at "
+                        << Rip(*vcpu_);
+          return;
+        }
         const auto& io = vcpu_->run().io;
         if (io.port != kReportPort) continue;
         const std::lock_guard lock(mutex_);
@@ -198,7 +202,9 @@ TEST_F(IrqTest, AVectorIsTriggeredFromManyThreadsWhileItIsMasked) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&] {
-      while (!done) msi->Trigger();
+      do {
+        msi->Trigger();
+      } while (!done);
     });
   }
   for (int i = 0; i < 50; ++i) {
@@ -211,8 +217,9 @@ TEST_F(IrqTest, AVectorIsTriggeredFromManyThreadsWhileItIsMasked) {
 }
 
 TEST_F(IrqTest, AWiredPinReachesTheGuestThroughTheIoApic) {
-  // Pin 4 to vector kVector, edge triggered, unmasked.
+  // Pin 4 to vector kVector, edge triggered, unmasked; the PICs masked.
   GuestCode code;
+  code.Out8(0x21, 0xff).Out8(0xa1, 0xff);
   code.Store32(0xfec00000, 0x18).Store32(0xfec00010, kVector);
   code.Store32(0xfee000f0, 0x1ff).Out8(0x80, 0).Raw({0xfb});
   const uint32_t again = code.here();

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,7 +49,11 @@ class MachineTest : public KvmRequired,
     verdicts_.push_back(std::move(verdict));
     loop_->Stop();
   }
-  void OnReset() override { ++resets_; }
+  void OnReset() override {
+    ++resets_;
+    if (on_reset_) on_reset_();
+  }
+  void OnRestart() override { ++restarts_; }
   void OnEvent(const Event& event) override { names_.push_back(event.name); }
 
   VmConfig config_;
@@ -58,6 +63,8 @@ class MachineTest : public KvmRequired,
   std::vector<Verdict> verdicts_;
   std::vector<std::string> names_;
   int resets_ = 0;
+  int restarts_ = 0;
+  std::function<void()> on_reset_;
   std::unique_ptr<Machine> machine_;
 };
 
@@ -135,6 +142,48 @@ TEST_F(MachineTest, TheGuestsOwnResetIsToldBeforehand) {
   EXPECT_EQ(resets_, 1);
   ASSERT_EQ(verdicts_.size(), 1u);
   EXPECT_EQ(verdicts_[0].reason, VerdictReason::kReset);
+}
+
+TEST_F(MachineTest, WhatAGuestAskedForBeforeItsResetIsForgotten) {
+  Build("spin", 2);
+  Start();
+  // Another vCPU asks as well, before it is stopped for the first's reset.
+  on_reset_ = [this] { machine_->PowerOff(Door::kAcpiSleep); };
+  machine_->Reset(Door::kI8042);
+  loop_->RunAfter(std::chrono::milliseconds(100), [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_TRUE(verdicts_.empty());
+  EXPECT_THAT(names_, ElementsAre("RESET"));
+  // The new guest is heard.
+  on_reset_ = nullptr;
+  machine_->PowerOff(Door::kAcpiSleep);
+  RunToEnd();
+  ASSERT_EQ(verdicts_.size(), 1u);
+  EXPECT_EQ(verdicts_[0].reason, VerdictReason::kPowerOff);
+}
+
+TEST_F(MachineTest, EveryResetIsToldOnceItIsDone) {
+  Build("spin");
+  Start();
+  ASSERT_TRUE(machine_->SystemReset().ok());
+  machine_->Reset(Door::kI8042);
+  loop_->RunAfter(std::chrono::milliseconds(100), [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_EQ(restarts_, 2);
+}
+
+TEST_F(MachineTest, CrashKernelNoticesDoNotPileUp) {
+  Build("spin");
+  Start();
+  // Faster than the loop can tell it.
+  for (int i = 0; i < 1000; ++i) machine_->Panic(Door::kPvpanic, true);
+  loop_->RunAfter(std::chrono::milliseconds(10), [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_THAT(names_, ElementsAre("GUEST_PANICKED"));
+  machine_->Panic(Door::kPvpanic, true);
+  loop_->RunAfter(std::chrono::milliseconds(10), [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_EQ(names_.size(), 2u);
 }
 
 TEST_F(MachineTest, AGuestThatLeftWhilePausedIsHeardAfterwards) {

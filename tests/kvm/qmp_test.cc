@@ -120,6 +120,26 @@ TEST_F(QmpTest, ASystemResetOfAStoppedMachineLeavesItStopped) {
   EXPECT_TRUE(process_->WaitForOutput("boot\nboot\n"));
 }
 
+TEST_F(QmpTest, APanicBeforeASystemResetIsNotTheNextBoots) {
+  // Panics when it reads a 'p', and resets at anything else.
+  GuestCode code;
+  const uint32_t again = code.here();
+  code.In8(GuestCode::kCom1Lsr).TestAl(1).JumpIfEqual(again);
+  code.In8(GuestCode::kCom1).CompareAl('p');
+  GuestCode panic;
+  panic.Print("Kernel panic - not syncing: test\n").Jump(again);
+  const auto size = static_cast<uint32_t>(panic.bytes().size());
+  code.JumpIfNotEqual(code.here() + 6 + size);
+  code.Print("Kernel panic - not syncing: test\n").Jump(again);
+  code.Out8(0x64, 0xfe).HaltForEver();
+  StartAndConnect(Kernel(code), {"--on-reset", "exit"});
+  process_->Type("p");
+  ASSERT_TRUE(process_->WaitForOutput("test\n"));
+  Execute("system_reset");
+  process_->Type("r");
+  EXPECT_EQ(process_->Wait(), 82) << process_->err();
+}
+
 TEST_F(QmpTest, SystemPowerdownReachesTheGuest) {
   // The event register of the ACPI device tells the button.
   GuestCode code;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The user's signals end the monitor, whatever it waits for.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -102,6 +105,38 @@ TEST_F(SignalsTest, AReaderThatIsGoneDoesNotEndTheGuest) {
     return true;
   });
   EXPECT_EQ(process.Wait(), 3) << process.err();
+}
+
+TEST_F(SignalsTest, AFullStandardErrorDoesNotHoldItUp) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_NONBLOCK), 0);
+  const UniqueFd reader(ends[0]);
+  const UniqueFd writer(ends[1]);
+  const std::string page(4096, 'x');
+  while (::write(writer.get(), page.data(), page.size()) > 0) {
+  }
+  ASSERT_EQ(::fcntl(writer.get(), F_SETFL, 0), 0);
+  // Panic events that do not exist: the monitor warns, and reports the end.
+  GuestCode code;
+  code.Print("up\n");
+  const uint32_t again = code.here();
+  code.Out8(0x505, 0x80).Jump(again);
+  KvmletProcess process(RunArgs({"--kernel", Kernel(code)}), [&writer] {
+    return ::dup2(writer.get(), STDERR_FILENO) >= 0;
+  });
+  ASSERT_TRUE(process.WaitForOutput("up\n"));
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(seconds(20)), 143);
+  EXPECT_EQ(Verdict()["reason"], "signal");
+}
+
+TEST_F(SignalsTest, AFifoThatNobodyReadsDoesNotHoldItUp) {
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  const auto process =
+      Start({"--kernel", Payload("spin"), "--serial", "file:" + Path("fifo")});
+  process->WaitUntil([] { return false; }, milliseconds(500));
+  process->Signal(SIGTERM);
+  EXPECT_EQ(process->Wait(seconds(20)), 143) << process->err();
 }
 
 TEST_F(SignalsTest, AnIgnoredInterruptStaysIgnored) {

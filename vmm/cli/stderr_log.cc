@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/stderr_log.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <string>
@@ -9,6 +10,8 @@
 
 namespace kvmlet::cli {
 namespace {
+
+constexpr int kPatienceMilliseconds = 1000;
 
 const char* Name(google::LogSeverity severity) {
   switch (severity) {
@@ -56,6 +59,9 @@ void StderrLog::send(google::LogSeverity severity, const char*,
       with_place_ ? Cat({base_filename, ":", std::to_string(line), ": "}) : "";
   const std::string text = Cat({"kvmlet: ", Name(severity), ": ", place,
                                 std::string_view(message, message_size), "\n"});
+  // A reader that takes nothing must not hold up a vCPU or the end.
+  pollfd p{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&p, 1, kPatienceMilliseconds) <= 0) return;
   // Whoever reads standard error may be gone; there is nowhere to say so.
   [[maybe_unused]] const ssize_t written =
       ::write(STDERR_FILENO, text.data(), text.size());

@@ -54,6 +54,13 @@ TEST_F(VerdictPortTest, NothingHappensBeforeTheEndOfTheLine) {
   EXPECT_THAT(requests_.all(), ElementsAre(Exit(0)));
 }
 
+TEST_F(VerdictPortTest, AResetForgetsAnUnfinishedLine) {
+  Write("1");
+  port_.Reset();
+  Write("2\n");
+  EXPECT_THAT(requests_.all(), ElementsAre(Exit(2)));
+}
+
 TEST_F(VerdictPortTest, TheLargestNumberIsTaken) {
   Write("18446744073709551615\n");
   EXPECT_THAT(requests_.all(), ElementsAre(Exit(UINT64_MAX)));
