@@ -40,7 +40,8 @@ def measure(job, lab, work):
     if lab:
         timing.say("starting the lab")
         command = [lab, "--timeout", "7200", "--", *command]
-    status = subprocess.run(command, stdin=subprocess.DEVNULL, env=dict(os.environ, LAB_OUT=work), check=False).returncode
+    environment = dict(os.environ, LAB_OUT=work)
+    status = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False).returncode
     results = {"commands": {}, "failures": {}}
     if os.path.exists(result):
         with open(result, encoding="utf-8") as f:

@@ -82,6 +82,7 @@ def tsv_table(rows):
     for row in rows:
         values = [row.name, row.unit]
         for s in row.series:
-            values += [f"{s[k] * row.scale:.6g}" for k in ("median", "min", "max")] + [str(s["runs"])] if s else [""] * 4
+            keys = ("median", "min", "max")
+            values += [f"{s[k] * row.scale:.6g}" for k in keys] + [str(s["runs"])] if s else [""] * 4
         lines.append(values + [row.budget.text if row.budget else "", row.verdict()])
     return "".join("\t".join(line) + "\n" for line in lines)
