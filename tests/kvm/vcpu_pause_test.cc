@@ -76,10 +76,13 @@ TEST_F(VcpuPauseTest, KicksFromManyThreadsDoNotStopIt) {
   std::vector<std::thread> kickers;
   for (int i = 0; i < 3; ++i) {
     kickers.emplace_back([&] {
-      while (!stop) vcpu->Kick();
+      while (!stop) {
+        vcpu->Kick();
+        std::this_thread::yield();
+      }
     });
   }
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 20; ++i) {
     vcpu->RequestPause();
     vcpu->WaitPaused();
     vcpu->Resume();
