@@ -29,6 +29,7 @@
 #include "vmm/control/machine_control.h"
 #include "vmm/event/event_loop.h"
 #include "vmm/event/io_thread.h"
+#include "vmm/kvm/kvm_stats.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/memory/guest_memory.h"
@@ -101,6 +102,7 @@ class Machine final : public GuestRequests,
   std::vector<DeviceInfo> devices() const override { return device_infos_; }
   uint64_t memory_size() const override;
   absl::StatusOr<std::string> RegistersText() override;
+  absl::StatusOr<std::vector<StatsGroup>> Stats() override;
 
  private:
   explicit Machine(const MachineContext& context) : context_(context) {}
@@ -131,6 +133,8 @@ class Machine final : public GuestRequests,
   void ResumeVcpus();
   // A console whose reader is slow must not hold up who waits for a vCPU.
   void HurryConsoles(bool on);
+  // Opened when somebody asks for the first time: a start must not pay.
+  void OpenStats();
 
   const MachineContext context_;
   RunState state_ = RunState::kPrelaunch;
@@ -157,7 +161,11 @@ class Machine final : public GuestRequests,
   std::unique_ptr<pci::PciRoot> pci_;
   std::vector<DeviceInfo> device_infos_;
   std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
-  std::vector<std::unique_ptr<Vcpu>> vcpus_;         // Last: joined first.
+  // KVM's own counters: the VM's, then each vCPU's; empty before OpenStats and
+  // where this KVM has none.
+  std::vector<KvmStats> kvm_stats_;
+  bool stats_opened_ = false;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;  // Last: joined first.
 };
 
 }  // namespace kvmlet

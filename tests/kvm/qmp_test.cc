@@ -28,9 +28,10 @@ class QmpTest : public KvmletTest {
       return client_ != nullptr;
     })) << process_->err();
   }
-  Json Execute(const std::string& command) {
+  Json Execute(const std::string& command,
+               const Json& arguments = Json::object()) {
     const auto reply =
-        client_->Execute(command, Json::object(), Clock::now() + seconds(20));
+        client_->Execute(command, arguments, Clock::now() + seconds(20));
     EXPECT_TRUE(reply.ok()) << command << ": " << reply.status();
     if (!reply.ok()) return Json();
     EXPECT_TRUE(reply->ok()) << command << ": " << reply->error_text;
@@ -174,6 +175,47 @@ TEST_F(QmpTest, StopAnswersWhileTheReaderOfTheOutputIsStuck) {
   Execute("system_reset");
   Execute("quit");
   EXPECT_EQ(process_->Wait(seconds(20)), 0);
+}
+
+// Sum of a vCPU's statistic of this name, of one provider.
+uint64_t StatOf(const Json& groups, const std::string& provider,
+                const std::string& name) {
+  uint64_t sum = 0;
+  for (const Json& group : groups) {
+    if (group["provider"] != provider) continue;
+    for (const Json& stat : group["stats"]) {
+      if (stat["name"] == name) sum += stat["value"].get<uint64_t>();
+    }
+  }
+  return sum;
+}
+
+TEST_F(QmpTest, StatisticsFollowTheGuest) {
+  StartAndConnect(Busy(), {"--cpus", "2", "--name", "busy"});
+  const Json vcpu = {{"target", "vcpu"}};
+  const Json before = Execute("query-stats", vcpu);
+  const uint64_t io = StatOf(before, "__org.kvmlet_exits", "io");
+  Json after;
+  ASSERT_TRUE(process_->WaitUntil([&] {
+    after = Execute("query-stats", vcpu);
+    return StatOf(after, "__org.kvmlet_exits", "io") > io + 100;
+  }));
+  const auto metrics =
+      std::string(Execute("__org.kvmlet_query-metrics")["text"]);
+  EXPECT_THAT(metrics, HasSubstr("kvmlet_vcpu_userspace_exits_total{"
+                                 "vm=\"busy\",vcpu=\"0\",reason=\"io\"} "));
+  const Json vm = Execute("query-stats", {{"target", "vm"}});
+  if (vm.empty()) GTEST_SKIP() << "this KVM has no binary statistics";
+  EXPECT_THAT(metrics, HasSubstr("kvmlet_kvm_vcpu_exits_total{vm=\"busy\","
+                                 "vcpu=\"1\"} "));
+  EXPECT_EQ(vm[0]["provider"], "kvm");
+  // KVM counts an exit before the monitor sees it.
+  Execute("stop");
+  const Json paused = Execute("query-stats", vcpu);
+  EXPECT_GE(StatOf(paused, "kvm", "exits"),
+            StatOf(paused, "__org.kvmlet_exits", "io"));
+  const Json schemas = Execute("query-stats-schemas");
+  EXPECT_EQ(schemas[0]["target"], "vm");
 }
 
 TEST_F(QmpTest, TheSocketIsGoneAfterwards) {

@@ -23,9 +23,13 @@ struct Alias {
 
 // Words that need no argument.
 constexpr std::array kActions = {
-    Alias{"status", "query-status"}, Alias{"stop", "stop"},
-    Alias{"cont", "cont"},           Alias{"powerdown", "system_powerdown"},
-    Alias{"reset", "system_reset"},  Alias{"quit", "quit"},
+    Alias{"status", "query-status"},
+    Alias{"stop", "stop"},
+    Alias{"cont", "cont"},
+    Alias{"powerdown", "system_powerdown"},
+    Alias{"reset", "system_reset"},
+    Alias{"quit", "quit"},
+    Alias{"metrics", "__org.kvmlet_query-metrics"},
 };
 
 // Words behind "info" whose command is not query-WORD.

@@ -64,7 +64,8 @@ std::string Version(const Json& result) {
   return Word(result, "package") + "\n";
 }
 
-std::string Registers(const Json& result) {
+// Text that is meant to be shown as it is.
+std::string Text(const Json& result) {
   std::string text = Printable(StringMember(result, "text"));
   if (!text.ends_with('\n')) text += '\n';
   return text;
@@ -88,6 +89,21 @@ std::string Devices(const Json& result) {
   for (const Json& device : result) {
     rows.push_back({Word(device, "id"), Word(device, "type"),
                     Word(device, "address"), Word(device, "backend")});
+  }
+  return Table(rows);
+}
+
+std::string Stats(const Json& result) {
+  std::vector<Row> rows = {{"TARGET", "PROVIDER", "NAME", "VALUE"}};
+  for (const Json& group : result) {
+    const Json* stats = Member(group, "stats");
+    if (stats == nullptr || !stats->is_array()) continue;
+    const bool vm = Member(group, "qom-path") == nullptr;
+    for (const Json& stat : *stats) {
+      rows.push_back({vm ? "vm" : Word(group, "qom-path"),
+                      Word(group, "provider"), Word(stat, "name"),
+                      Word(stat, "value")});
+    }
   }
   return Table(rows);
 }
@@ -118,7 +134,9 @@ std::string FormatResult(std::string_view command, const Json& result) {
       {"query-cpus-fast", Cpus},
       {"query-commands", Commands},
       {"__org.kvmlet_query-devices", Devices},
-      {"__org.kvmlet_query-registers", Registers},
+      {"__org.kvmlet_query-metrics", Text},
+      {"__org.kvmlet_query-registers", Text},
+      {"query-stats", Stats},
   };
   for (const auto& [name, format] : kFormatters) {
     if (name == command) return format(result);

@@ -24,6 +24,9 @@ commands
   info devices           devices and what is behind them
   info registers         every vCPU's registers
   info status|version|commands
+  metrics                KVM's counters and ours, as Prometheus scrapes them
+  query-stats target=vm|vcpu
+                         the same as a table, or JSON
   info WHAT              any other query-WHAT command
   resize-disk ID         tell the guest that a disk's file was resized
   events                 print events until the VM ends

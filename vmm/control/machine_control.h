@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "vmm/base/stats.h"
 
 namespace kvmlet {
 
@@ -61,6 +62,8 @@ class MachineControl {
   virtual uint64_t memory_size() const = 0;
   // Every vCPU's registers as text, for people; pauses the vCPUs briefly.
   virtual absl::StatusOr<std::string> RegistersText() = 0;
+  // What KVM and the monitor have counted so far: the VM, then each vCPU.
+  virtual absl::StatusOr<std::vector<StatsGroup>> Stats() = 0;
 };
 
 }  // namespace kvmlet

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/control/stats_commands.h"
 
 namespace kvmlet {
 namespace {
@@ -118,6 +119,7 @@ void RegisterMachineCommands(QmpRegistry& registry, MachineControl& machine) {
   RegisterQueries(registry, machine);
   RegisterActions(registry, machine);
   RegisterOwn(registry, machine);
+  RegisterStatsCommands(registry, machine);
 }
 
 Json QmpVersion() {

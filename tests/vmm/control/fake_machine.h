@@ -67,6 +67,10 @@ class FakeMachine : public MachineControl {
     if (!error.ok()) return error;
     return registers;
   }
+  absl::StatusOr<std::vector<StatsGroup>> Stats() override {
+    if (!error.ok()) return error;
+    return stats;
+  }
 
   RunState state = RunState::kRunning;
   absl::Status error;  // what every action fails with
@@ -75,6 +79,7 @@ class FakeMachine : public MachineControl {
   int quits = 0;
   std::vector<std::string> resized;
   std::string registers = "vcpu 0\n  rip 1000\n";
+  std::vector<StatsGroup> stats;
   std::vector<VcpuInfo> vcpu_list = {{.index = 0,
                                       .thread_id = 100,
                                       .socket = 0,
