@@ -144,6 +144,8 @@ absl::StatusOr<GuestMemory> GuestMemory::Create(
   }
   GuestMemory memory;
   KVMLET_ASSIGN_OR_RETURN(memory.fd_, OpenBacking(options, total));
+  memory.page_size_ = std::max(PageSize(options.kind),
+                               static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));
   memory.shared_ =
       memory.fd_.ok() && (options.kind != BackingKind::kFile || options.shared);
   KVMLET_ASSIGN_OR_RETURN(memory.mapping_,
@@ -244,6 +246,17 @@ uint64_t GuestMemory::size() const {
   uint64_t total = 0;
   for (const RamRegion& region : regions_) total += region.size;
   return total;
+}
+
+absl::StatusOr<uint64_t> GuestMemory::Discard(const iovec& range) const {
+  const auto start = reinterpret_cast<uintptr_t>(range.iov_base);
+  const uintptr_t first = (start + page_size_ - 1) / page_size_ * page_size_;
+  const uintptr_t end = (start + range.iov_len) / page_size_ * page_size_;
+  if (first >= end) return 0;
+  auto* const host = static_cast<std::byte*>(range.iov_base) + (first - start);
+  const int advice = shared_ ? MADV_REMOVE : MADV_DONTNEED;
+  if (::madvise(host, end - first, advice) == 0) return end - first;
+  return PosixError(errno, "give guest memory back to the host");
 }
 
 absl::Status GuestMemory::Discard() const {

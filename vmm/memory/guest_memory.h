@@ -108,6 +108,13 @@ class GuestMemory {
   uint64_t size() const;
   // The memfd or file that holds all of RAM, -1 for private memory.
   int fd() const { return shared_ ? fd_.get() : -1; }
+  // The unit in which pages come and go: the host's, or the huge page.
+  uint64_t page_size() const { return page_size_; }
+  // A page that was given back reads as zeroes, and not as a private file.
+  bool discards_to_zero() const { return shared_ || !fd_.ok(); }
+  // Gives the whole pages inside a range from Iovecs back to the host, also
+  // while the guest runs. Returns how many bytes these were.
+  absl::StatusOr<uint64_t> Discard(const iovec& range) const;
   // Gives every page back to the host; the guest then reads zeroes, or a
   // private file's content, as at the start. For reboot; no vCPU may run.
   absl::Status Discard() const;
@@ -118,6 +125,7 @@ class GuestMemory {
 
   UniqueFd fd_;
   bool shared_ = false;
+  uint64_t page_size_ = 4096;
   MappedRegion mapping_;
   std::vector<RamRegion> regions_;
 };
