@@ -37,13 +37,6 @@ bool IsName(const std::string& text) {
   return text.size() <= kLongestId && std::ranges::all_of(text, IsNameByte);
 }
 
-// The unit in which RAM can be handed out.
-uint64_t PageSize(BackingKind kind) {
-  if (kind == BackingKind::kHugetlb2M) return 2ull << 20;
-  if (kind == BackingKind::kHugetlb1G) return 1ull << 30;
-  return 4096;
-}
-
 const char* PageName(BackingKind kind) {
   if (kind == BackingKind::kHugetlb2M) return "2 MiB, for hugepages=2M";
   if (kind == BackingKind::kHugetlb1G) return "1 GiB, for hugepages=1G";
@@ -94,7 +87,7 @@ absl::Status CheckCpus(const CpuConfig& cpus) {
 
 absl::Status CheckMemory(const MemoryConfig& memory) {
   const BackingKind kind = memory.backing.kind;
-  if (memory.size % PageSize(kind) != 0) {
+  if (memory.size % BackingPageSize(kind) != 0) {
     return Wrong("--memory: ", memory.size, " bytes is not a multiple of ",
                  PageName(kind));
   }
@@ -155,7 +148,7 @@ absl::Status CheckNuma(const VmConfig& config) {
     return Wrong("--numa: ", config.numa.size(), " nodes are above the ",
                  kMostNodes, " that there can be");
   }
-  const uint64_t page = PageSize(config.memory.backing.kind);
+  const uint64_t page = BackingPageSize(config.memory.backing.kind);
   std::vector<bool> seen(config.cpus.count);
   uint64_t left = config.memory.size;
   for (size_t i = 0; i < config.numa.size(); ++i) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guest's RAM: owns the host mappings and is the only checked door through
-// which the monitor touches them. Values are copied in and out; a pointer into
-// guest RAM leaves this class only as an iovec for the kernel (Iovecs) and is
-// never dereferenced by a device.
+// The guest's RAM, that of the start and that of memory devices: owns the host
+// mappings and is the only checked door through which the monitor touches
+// them; memory that a device has not plugged lies outside. Values are copied in
+// and out; a pointer into guest RAM leaves this class only as an iovec for the
+// kernel (Iovecs) and is never dereferenced by a device.
 //
 // Threads: every member may be called from any thread; the guest may change
 // the bytes at any time, so read a field once and use only the copy.
@@ -15,49 +16,21 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <type_traits>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "vmm/base/mapped_region.h"
-#include "vmm/base/unique_fd.h"
+#include "vmm/memory/backing.h"
+#include "vmm/memory/device_memory.h"
 #include "vmm/memory/gpa.h"
+#include "vmm/memory/ram_region.h"
 
 namespace kvmlet {
-
-// Where the pages come from.
-enum class BackingKind { kAnonymous, kMemfd, kHugetlb2M, kHugetlb1G, kFile };
-
-struct BackingOptions {
-  BackingKind kind = BackingKind::kAnonymous;
-  std::string file{};  // kFile only
-  // So that another process can map it; a file that is not shared is never
-  // written to.
-  bool shared = false;
-  bool prealloc = false;  // populate before the guest starts
-};
-
-// One stretch of guest-physical RAM.
-struct RamRange {
-  Gpa base;
-  uint64_t size = 0;
-};
-
-// A RamRange with its host mapping, as KVM and vhost need it.
-struct RamRegion {
-  Gpa base;
-  uint64_t size = 0;
-  std::byte* host = nullptr;
-  uint64_t fd_offset = 0;  // within fd(), when there is one
-
-  bool Contains(Gpa at, uint64_t length) const {
-    return at >= base && length <= size && at - base <= size - length;
-  }
-};
 
 class GuestMemory {
  public:
@@ -71,8 +44,12 @@ class GuestMemory {
   GuestMemory(GuestMemory&&) = default;
   GuestMemory& operator=(GuestMemory&&) = default;
 
+  // Memory that comes and goes; before the guest starts. It must not overlap
+  // what is there.
+  DeviceMemory& AddDevice(std::unique_ptr<DeviceMemory> device);
+
   bool Contains(Gpa at, uint64_t length) const {
-    return Find(at, length) != nullptr;
+    return Host(at, length) != nullptr;
   }
   [[nodiscard]] bool Read(Gpa at, std::span<std::byte> out) const;
   [[nodiscard]] bool Write(Gpa at, std::span<const std::byte> data) const;
@@ -104,30 +81,31 @@ class GuestMemory {
   [[nodiscard]] bool Iovecs(Gpa at, uint64_t length,
                             std::vector<iovec>& out) const;
 
+  // The RAM of the start, which stays.
   std::span<const RamRegion> regions() const { return regions_; }
   uint64_t size() const;
-  // The memfd or file that holds all of RAM, -1 for private memory.
-  int fd() const { return shared_ ? fd_.get() : -1; }
-  // The unit in which pages come and go: the host's, or the huge page.
-  uint64_t page_size() const { return page_size_; }
-  // A page that was given back reads as zeroes, and not as a private file.
-  bool discards_to_zero() const { return shared_ || !fd_.ok(); }
-  // Gives the whole pages inside a range from Iovecs back to the host, also
-  // while the guest runs. Returns how many bytes these were.
-  absl::StatusOr<uint64_t> Discard(const iovec& range) const;
-  // Gives every page back to the host; the guest then reads zeroes, or a
-  // private file's content, as at the start. For reboot; no vCPU may run.
+  // The memfd or file that holds that RAM, -1 for private memory.
+  int fd() const { return backing_.fd(); }
+  std::span<const std::unique_ptr<DeviceMemory>> devices() const {
+    return devices_;
+  }
+  // Gives every page of regions() back to the host; the guest then reads
+  // zeroes, or a private file's content, as at the start. For reboot; no vCPU
+  // may run.
   absl::Status Discard() const;
 
  private:
-  GuestMemory() = default;
-  const RamRegion* Find(Gpa at, uint64_t length) const;
+  explicit GuestMemory(Backing backing) : backing_(std::move(backing)) {}
+  // Null when it is not wholly in one region.
+  std::byte* Host(Gpa at, uint64_t length) const;
+  // The part of [at, at+length) that begins at `at` and lies in one region;
+  // empty when `at` is outside.
+  iovec HostFrom(Gpa at, uint64_t length) const;
 
-  UniqueFd fd_;
-  bool shared_ = false;
-  uint64_t page_size_ = 4096;
+  Backing backing_;
   MappedRegion mapping_;
   std::vector<RamRegion> regions_;
+  std::vector<std::unique_ptr<DeviceMemory>> devices_;
 };
 
 }  // namespace kvmlet

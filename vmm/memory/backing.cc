@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/memory/backing.h"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "vmm/base/exit_status.h"
+#include "vmm/base/mapped_region.h"
+#include "vmm/base/posix_error.h"
+#include "vmm/base/status_macros.h"
+
+namespace kvmlet {
+namespace {
+
+constexpr uint64_t k4KiB = 4096;
+constexpr uint64_t k2MiB = 2ull << 20;
+constexpr uint64_t k1GiB = 1ull << 30;
+
+// A thread that populates less costs more than it gains.
+constexpr uint64_t kLeastPerThread = 32ull << 20;
+constexpr uint64_t kMostThreads = 8;
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+struct Part {
+  std::byte* host = nullptr;
+  uint64_t size = 0;
+  int error = 0;
+
+  void Populate() {
+    while (::madvise(host, size, MADV_POPULATE_WRITE) != 0) {
+      if (errno == EINTR || errno == EAGAIN) continue;
+      error = errno;
+      return;
+    }
+  }
+};
+
+// In parallel; a part that gets no thread is populated on this one. Not
+// std::thread, which would end the process at a limit on threads.
+void PopulateAll(std::vector<Part>& parts) {
+  std::vector<pthread_t> threads;
+  const auto run = [](void* part) -> void* {
+    static_cast<Part*>(part)->Populate();
+    return nullptr;
+  };
+  for (size_t i = 1; i < parts.size(); ++i) {
+    pthread_t thread{};
+    if (::pthread_create(&thread, nullptr, run, &parts[i]) == 0) {
+      threads.push_back(thread);
+    } else {
+      parts[i].Populate();
+    }
+  }
+  parts[0].Populate();
+  for (const pthread_t thread : threads) ::pthread_join(thread, nullptr);
+}
+
+}  // namespace
+
+uint64_t BackingPageSize(BackingKind kind) {
+  switch (kind) {
+    case BackingKind::kHugetlb2M:
+      return k2MiB;
+    case BackingKind::kHugetlb1G:
+      return k1GiB;
+    case BackingKind::kAnonymous:
+    case BackingKind::kMemfd:
+    case BackingKind::kFile:
+      return k4KiB;
+  }
+  return k4KiB;
+}
+
+absl::StatusOr<Backing> Backing::Open(std::string flag,
+                                      const BackingOptions& options,
+                                      uint64_t size) {
+  Backing backing(std::move(flag), options);
+  switch (options.kind) {
+    case BackingKind::kAnonymous:
+      if (options.shared) KVMLET_RETURN_IF_ERROR(backing.OpenMemfd(size));
+      break;
+    case BackingKind::kMemfd:
+    case BackingKind::kHugetlb2M:
+    case BackingKind::kHugetlb1G:
+      KVMLET_RETURN_IF_ERROR(backing.OpenMemfd(size));
+      break;
+    case BackingKind::kFile:
+      KVMLET_RETURN_IF_ERROR(backing.OpenFile(size));
+      break;
+  }
+  backing.shared_ = backing.fd_.ok() &&
+                    (options.kind != BackingKind::kFile || options.shared);
+  return backing;
+}
+
+absl::Status Backing::OpenMemfd(uint64_t size) {
+  unsigned flags = MFD_CLOEXEC;
+  if (options_.kind == BackingKind::kHugetlb2M) {
+    flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+  }
+  if (options_.kind == BackingKind::kHugetlb1G) {
+    flags |= MFD_HUGETLB | MFD_HUGE_1GB;
+  }
+  fd_.Reset(::memfd_create("kvmlet-ram", flags));
+  if (!fd_.ok()) return MapError(errno, size);
+  if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
+    return MapError(errno, size);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Backing::OpenFile(uint64_t size) {
+  const std::string what = absl::StrCat(flag_, " file=", options_.file);
+  fd_.Reset(::open(options_.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd_.ok()) return CannotOpen(errno, what);
+  struct stat st {};
+  if (::fstat(fd_.get(), &st) != 0) return CannotOpen(errno, what);
+  if (S_ISREG(st.st_mode) && static_cast<uint64_t>(st.st_size) < size &&
+      ::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
+    return PosixError(errno, absl::StrCat(what, ": cannot grow it to ", size));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Backing::MapError(int error_number, uint64_t size) const {
+  const auto pool = [size](uint64_t page, const char* folder) {
+    return absl::StrCat("; it needs ", (size + page - 1) / page,
+                        " free pages in /sys/kernel/mm/hugepages/", folder,
+                        "/nr_hugepages");
+  };
+  std::string remedy;
+  if (options_.kind == BackingKind::kHugetlb2M) {
+    remedy = pool(k2MiB, "hugepages-2048kB");
+  } else if (options_.kind == BackingKind::kHugetlb1G) {
+    remedy = pool(k1GiB, "hugepages-1048576kB");
+  } else if (options_.kind == BackingKind::kFile) {
+    remedy = absl::StrCat("; ", options_.file, " must be a regular file");
+  } else {
+    remedy = absl::StrCat("; choose a smaller ", flag_);
+  }
+  return PosixError(error_number, absl::StrCat(flag_, ": map ", size >> 20,
+                                               " MiB of guest memory", remedy));
+}
+
+absl::Status Backing::Map(std::byte* host, uint64_t size,
+                          uint64_t offset) const {
+  int flags = MAP_FIXED | (shared_ ? MAP_SHARED : MAP_PRIVATE);
+  if (!shared_) flags |= MAP_NORESERVE;
+  if (!fd_.ok()) flags |= MAP_ANONYMOUS;
+  if (::mmap(host, size, PROT_READ | PROT_WRITE, flags, fd_.get(),
+             static_cast<off_t>(offset)) == MAP_FAILED) {
+    return MapError(errno, size);
+  }
+  // Advice only: a kernel without THP refuses and the guest still runs.
+  if (page_size() == k4KiB) ::madvise(host, size, MADV_HUGEPAGE);
+  ::madvise(host, size, MADV_DONTDUMP);
+  return absl::OkStatus();
+}
+
+absl::Status Backing::Allocate(uint64_t size, uint64_t offset) const {
+  if (shared_ && page_size() > k4KiB) {
+    // A mapping sets pages of the pool aside for the file, and they stay so
+    // when it goes.
+    const auto reserved = MappedRegion::Map(size, PROT_READ | PROT_WRITE,
+                                            MAP_SHARED, fd_.get(), offset);
+    return reserved.ok() ? absl::OkStatus() : MapError(ENOMEM, size);
+  }
+  if (options_.kind != BackingKind::kFile || !shared_) return absl::OkStatus();
+  if (::fallocate(fd_.get(), 0, static_cast<off_t>(offset),
+                  static_cast<off_t>(size)) == 0 ||
+      errno == EOPNOTSUPP) {
+    return absl::OkStatus();
+  }
+  return PosixError(errno, absl::StrCat(flag_, " file=", options_.file,
+                                        ": allocate ", size >> 20, " MiB"));
+}
+
+absl::Status Backing::Discard(std::byte* host, uint64_t size,
+                              uint64_t offset) const {
+  const int result =
+      shared_
+          ? ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        static_cast<off_t>(offset), static_cast<off_t>(size))
+          : ::madvise(host, size, MADV_DONTNEED);
+  if (result == 0) return absl::OkStatus();
+  return PosixError(errno, absl::StrCat(flag_, ": give ", size >> 20,
+                                        " MiB back to the host"));
+}
+
+absl::Status Backing::Populate(std::byte* host, uint64_t size) const {
+  const uint64_t cpus = std::max(1u, std::thread::hardware_concurrency());
+  const uint64_t count = std::clamp<uint64_t>(size / kLeastPerThread, 1,
+                                              std::min(cpus, kMostThreads));
+  // Whole huge pages each; the first part, on this thread, takes the rest.
+  const uint64_t unit = std::max(k2MiB, page_size());
+  const uint64_t share = size / count / unit * unit;
+  const uint64_t first = size - share * (count - 1);
+  std::vector<Part> parts{{.host = host, .size = first}};
+  for (uint64_t i = 1; i < count; ++i) {
+    parts.push_back({.host = host + first + share * (i - 1), .size = share});
+  }
+  PopulateAll(parts);
+  for (const Part& part : parts) {
+    if (part.error == EINVAL) {
+      return HostLacks(absl::StrCat(
+          flag_, ": prealloc needs MADV_POPULATE_WRITE, Linux 5.14"));
+    }
+    if (part.error != 0) {
+      return OsRefused(part.error,
+                       absl::StrCat(flag_, ": prealloc of ", size >> 20,
+                                    " MiB; the host has no free "
+                                    "memory for it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace kvmlet
