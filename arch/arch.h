@@ -38,12 +38,27 @@ namespace kvmlet::arch {
 // "x86_64", "aarch64": QEMU's name of the target.
 std::string_view Name();
 
+// Memory that a device plugs into the guest, and the NUMA node it names.
+struct HotplugRange {
+  AddressRange range;
+  uint32_t node = 0;
+};
+
 // Where RAM and the PCI windows lie for this much memory on this host.
 struct MemoryPlan {
   std::vector<RamRange> ram;
   AddressRange ecam;
   AddressRange mmio32;
   AddressRange mmio64;
+  // Above all RAM and below mmio64, where the regions of memory devices lie;
+  // nothing when RAM leaves no room.
+  std::optional<AddressRange> device_memory;
+  // The largest unit in which this ISA's Linux adds memory: regions there are
+  // aligned to it.
+  uint64_t memory_block = 0;
+  // What the machine has placed there, before it creates the platform. The
+  // guest must not find it in its memory map; NUMA tables name it.
+  std::vector<HotplugRange> hotplug;
 };
 absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size);
 

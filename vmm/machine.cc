@@ -97,7 +97,6 @@ Machine::~Machine() {
 
 absl::Status Machine::Start() {
   Vcpu::InstallKickSignal();
-  for (const auto& thread : io_threads_) thread->Enable();
   for (const auto& vcpu : vcpus_) vcpu->Start();
   ResumeVcpus();
   state_ = RunState::kRunning;

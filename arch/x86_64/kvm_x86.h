@@ -57,6 +57,9 @@ inline constexpr KvmSet<kvm_irqchip> kSetIrqchip{KVM_SET_IRQCHIP,
 inline constexpr KvmSet<kvm_pit_state2> kSetPit2{KVM_SET_PIT2, "KVM_SET_PIT2"};
 inline constexpr KvmCall kGetTscKhz{KVM_GET_TSC_KHZ, "KVM_GET_TSC_KHZ"};
 
+// KVM_X86_QUIRK_SLOT_ZAP_ALL of Linux 6.12.
+inline constexpr uint64_t kQuirkSlotZapAll = 1ull << 7;
+
 // Model-specific registers (Intel SDM volume 4; AMD APM volume 2).
 inline constexpr uint32_t kMsrArchCapabilities = 0x10a;
 inline constexpr uint32_t kMsrMiscEnable = 0x1a0;

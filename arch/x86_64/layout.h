@@ -32,14 +32,15 @@ inline constexpr uint64_t kHighRamStart = 0x100000;
 inline constexpr uint64_t kRamHoleStart = 0xc0000000;
 inline constexpr uint64_t kRamHoleEnd = 0x100000000;
 
+// Linux adds memory in blocks of 128 MiB, up to 2 GiB on machines with much.
+inline constexpr uint64_t kMemoryBlock = 0x80000000;
+
 // PCI. The 64-bit window lies in the upper half of the guest's physical
 // address space, see PlanMemory.
 inline constexpr uint64_t kPciMmio32 = 0xc0000000;
 inline constexpr uint64_t kPciMmio32Size = 0x20000000;
 inline constexpr uint64_t kEcam = 0xe0000000;
-// One bus: Linux looks for devices on every bus that the MCFG table names,
-// which is 8192 exits for 256 of them.
-inline constexpr uint64_t kEcamSize = 0x100000;
+inline constexpr uint64_t kEcamSize = 0x10000000;  // 256 buses
 inline constexpr uint16_t kPciConfigPort = 0xcf8;
 inline constexpr uint16_t kPciIoBase = 0x1000;
 inline constexpr uint16_t kPciIoSize = 0xf000;

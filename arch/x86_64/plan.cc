@@ -80,10 +80,17 @@ absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& /*system*/,
   }
   std::vector<RamRange> ram{{Gpa{0}, low}};
   if (high > 0) ram.push_back({Gpa{kRamHoleEnd}, high});
+  const uint64_t above =
+      (kRamHoleEnd + high + kMemoryBlock - 1) / kMemoryBlock * kMemoryBlock;
   return MemoryPlan{.ram = std::move(ram),
                     .ecam = *AddressRange::Make(kEcam, kEcamSize),
                     .mmio32 = *AddressRange::Make(kPciMmio32, kPciMmio32Size),
-                    .mmio64 = *AddressRange::Make(window, window / 2)};
+                    .mmio64 = *AddressRange::Make(window, window / 2),
+                    .device_memory = above < window ? AddressRange::Make(
+                                                          above, window - above)
+                                                    : std::nullopt,
+                    .memory_block = kMemoryBlock,
+                    .hotplug = {}};
 }
 
 }  // namespace kvmlet::arch

@@ -113,6 +113,12 @@ absl::Status X86Platform::CreateController() {
   KVMLET_RETURN_IF_ERROR(vm.fd().Set(kSetIdentityMap, kIdentityMap));
   KVMLET_RETURN_IF_ERROR(vm.fd().Call(kSetTss, kTss).status());
   KVMLET_RETURN_IF_ERROR(CreateIrqchip(vm));
+  // Removing a memory slot then drops that slot's page tables, not all.
+  const int quirks = vm.CheckExtension(KVM_CAP_DISABLE_QUIRKS2);
+  if (quirks > 0 && (static_cast<uint64_t>(quirks) & kQuirkSlotZapAll) != 0) {
+    KVMLET_RETURN_IF_ERROR(vm.EnableCapability(
+        KVM_CAP_DISABLE_QUIRKS2, kQuirkSlotZapAll, "KVM_CAP_DISABLE_QUIRKS2"));
+  }
   const int limit = context_.system.CheckExtension(KVM_CAP_IRQ_ROUTING);
   router_ = std::make_unique<IrqRouter>(
       vm, IrqRouter::Options{

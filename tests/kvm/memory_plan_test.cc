@@ -44,6 +44,10 @@ TEST_F(MemoryPlanTest, NothingOverlaps) {
     const auto plan = Plan(size);
     ASSERT_TRUE(plan.ok());
     std::vector<AddressRange> all = {plan->ecam, plan->mmio32, plan->mmio64};
+    ASSERT_TRUE(plan->device_memory);
+    EXPECT_EQ(plan->device_memory->base() % plan->memory_block, 0u);
+    EXPECT_GE(plan->device_memory->base(), kRamHoleEnd);
+    all.push_back(*plan->device_memory);
     for (const RamRange& ram : plan->ram) {
       all.push_back(*AddressRange::Make(ram.base.value, ram.size));
     }
@@ -51,6 +55,13 @@ TEST_F(MemoryPlanTest, NothingOverlaps) {
       for (size_t j = 0; j < i; ++j) EXPECT_FALSE(all[i].Overlaps(all[j]));
     }
   }
+}
+
+TEST_F(MemoryPlanTest, RamUpToTheWindowLeavesNoDeviceMemory) {
+  const uint64_t window = Plan(kGiB)->mmio64.base();
+  const auto plan = Plan(window - kRamHoleEnd + kRamHoleStart);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_FALSE(plan->device_memory);
 }
 
 TEST_F(MemoryPlanTest, MoreThanTheProcessorAddressesIsRefused) {

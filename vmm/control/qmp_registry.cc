@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "vmm/base/status_macros.h"
 
 namespace kvmlet {
 namespace {
@@ -67,7 +66,11 @@ absl::Status CheckArguments(const std::vector<QmpArgument>& declared,
       return absl::InvalidArgumentError(
           absl::StrFormat("Parameter '%s' is missing", argument.name));
     }
-    KVMLET_RETURN_IF_ERROR(CheckQmpType(argument.name, argument.type, *value));
+    if (!HasType(*value, argument.type)) {
+      return absl::InvalidArgumentError(
+          absl::StrFormat("Invalid parameter type for '%s', expected: %s",
+                          argument.name, TypeName(argument.type)));
+    }
   }
   for (auto it = given.begin(); it != given.end(); ++it) {
     bool known = false;
@@ -82,13 +85,6 @@ absl::Status CheckArguments(const std::vector<QmpArgument>& declared,
 }
 
 }  // namespace
-
-absl::Status CheckQmpType(std::string_view name, QmpType type,
-                          const Json& value) {
-  if (HasType(value, type)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrFormat(
-      "Invalid parameter type for '%s', expected: %s", name, TypeName(type)));
-}
 
 const Json* QmpArguments::Find(const std::string& name) const {
   return Member(values_, name);

@@ -4,6 +4,7 @@
 #include <linux/kvm.h>
 
 #include "absl/strings/str_cat.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/kvm/kvm_vcpu.h"
 
@@ -40,11 +41,37 @@ absl::Status KvmVm::SetMemorySlot(uint32_t slot, Gpa base, uint64_t size,
   return fd_.Set(kSetUserMemoryRegion, region);
 }
 
+absl::StatusOr<uint32_t> KvmVm::AddMemorySlot(Gpa base, uint64_t size,
+                                              const void* host,
+                                              uint32_t flags) {
+  const std::lock_guard lock(mutex_);
+  const bool fresh = free_slots_.empty();
+  const uint32_t slot = fresh ? next_slot_ : free_slots_.back();
+  const absl::Status status = SetMemorySlot(slot, base, size, host, flags);
+  if (!status.ok()) {
+    return Prefixed(absl::StrCat("memory slot ", slot, " of ",
+                                 CheckExtension(KVM_CAP_NR_MEMSLOTS)),
+                    status);
+  }
+  if (fresh) {
+    ++next_slot_;
+  } else {
+    free_slots_.pop_back();
+  }
+  return slot;
+}
+
+absl::Status KvmVm::RemoveMemorySlot(uint32_t slot) {
+  const std::lock_guard lock(mutex_);
+  KVMLET_RETURN_IF_ERROR(SetMemorySlot(slot, Gpa{0}, 0, nullptr, 0));
+  free_slots_.push_back(slot);
+  return absl::OkStatus();
+}
+
 absl::Status KvmVm::MapMemory(const GuestMemory& memory) {
-  uint32_t slot = 0;
   for (const RamRegion& region : memory.regions()) {
     KVMLET_RETURN_IF_ERROR(
-        SetMemorySlot(slot++, region.base, region.size, region.host, 0));
+        AddMemorySlot(region.base, region.size, region.host, 0).status());
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,10 +33,15 @@ class KvmVm : public DoorbellRegistry {
   static absl::StatusOr<std::unique_ptr<KvmVm>> Create(const KvmSystem& system,
                                                        unsigned long type = 0);
 
-  // One memory slot a region, numbered from 0. Call it before the interrupt
-  // controller is created: the first slot after KVM_CREATE_IRQCHIP waits for
-  // an SRCU grace period of milliseconds.
+  // One memory slot a region. Call it before the interrupt controller is
+  // created: the first slot after KVM_CREATE_IRQCHIP waits for an SRCU grace
+  // period of milliseconds.
   absl::Status MapMemory(const GuestMemory& memory);
+  // Maps memory under a slot number of its own, which it returns.
+  absl::StatusOr<uint32_t> AddMemorySlot(Gpa base, uint64_t size,
+                                         const void* host, uint32_t flags);
+  absl::Status RemoveMemorySlot(uint32_t slot);
+  // The request itself, for numbers that AddMemorySlot does not know.
   absl::Status SetMemorySlot(uint32_t slot, Gpa base, uint64_t size,
                              const void* host, uint32_t flags);
 
@@ -59,6 +66,9 @@ class KvmVm : public DoorbellRegistry {
       : fd_(std::move(fd)), vcpu_mmap_size_(vcpu_mmap_size) {}
   KvmFd fd_;
   size_t vcpu_mmap_size_;
+  std::mutex mutex_;
+  uint32_t next_slot_ = 0;            // never used so far; guarded by mutex_
+  std::vector<uint32_t> free_slots_;  // used before; guarded by mutex_
 };
 
 }  // namespace kvmlet
