@@ -97,6 +97,7 @@ Machine::~Machine() {
 
 absl::Status Machine::Start() {
   Vcpu::InstallKickSignal();
+  for (const auto& thread : io_threads_) thread->Enable();
   for (const auto& vcpu : vcpus_) vcpu->Start();
   ResumeVcpus();
   state_ = RunState::kRunning;

@@ -27,6 +27,7 @@
 #include "vmm/config.h"
 #include "vmm/control/events.h"
 #include "vmm/control/machine_control.h"
+#include "vmm/control/qom.h"
 #include "vmm/event/event_loop.h"
 #include "vmm/event/io_thread.h"
 #include "vmm/kvm/kvm_stats.h"
@@ -102,6 +103,7 @@ class Machine final : public GuestRequests,
   std::vector<DeviceInfo> devices() const override { return device_infos_; }
   uint64_t memory_size() const override;
   absl::StatusOr<std::string> RegistersText() override;
+  const QomObjects& objects() const override { return objects_; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override;
 
  private:
@@ -160,6 +162,7 @@ class Machine final : public GuestRequests,
   std::unique_ptr<VerdictPort> verdict_port_;
   std::unique_ptr<pci::PciRoot> pci_;
   std::vector<DeviceInfo> device_infos_;
+  QomObjects objects_;
   std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
   // KVM's own counters: the VM's, then each vCPU's; empty before OpenStats and
   // where this KVM has none.

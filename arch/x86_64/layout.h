@@ -40,7 +40,9 @@ inline constexpr uint64_t kMemoryBlock = 0x80000000;
 inline constexpr uint64_t kPciMmio32 = 0xc0000000;
 inline constexpr uint64_t kPciMmio32Size = 0x20000000;
 inline constexpr uint64_t kEcam = 0xe0000000;
-inline constexpr uint64_t kEcamSize = 0x10000000;  // 256 buses
+// One bus: Linux looks for devices on every bus that the MCFG table names,
+// which is 8192 exits for 256 of them.
+inline constexpr uint64_t kEcamSize = 0x100000;
 inline constexpr uint16_t kPciConfigPort = 0xcf8;
 inline constexpr uint16_t kPciIoBase = 0x1000;
 inline constexpr uint16_t kPciIoSize = 0xf000;

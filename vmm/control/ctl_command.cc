@@ -107,6 +107,21 @@ absl::StatusOr<CtlCommand> Qmp(std::span<const std::string> words) {
       .request = *std::move(request), .is_guess = false, .ends_vm = ends_vm};
 }
 
+// qom-get ID PROPERTY, qom-set ID PROPERTY VALUE; or both with KEY=VALUE.
+absl::StatusOr<CtlCommand> Qom(std::span<const std::string> words) {
+  const bool set = words.front() == "qom-set";
+  if (words.size() > 1 && words[1].starts_with("path=")) return Generic(words);
+  if (words.size() != (set ? 4u : 3u)) {
+    return Usage(set ? "qom-set takes ID PROPERTY VALUE"
+                     : "qom-get takes ID PROPERTY");
+  }
+  CtlCommand command = Plain(words.front());
+  Json& arguments = command.request["arguments"];
+  arguments = {{"path", words[1]}, {"property", words[2]}};
+  if (set) arguments["value"] = ParseCtlValue(words[3]);
+  return command;
+}
+
 // Whole digits with an optional sign, as JSON has them.
 std::optional<Json> Number(const std::string& text) {
   const char* const first = text.data();
@@ -152,6 +167,7 @@ absl::StatusOr<CtlCommand> ParseCtlCommand(std::span<const std::string> words) {
     command.request["arguments"] = {{"id", words[1]}};
     return command;
   }
+  if (word == "qom-get" || word == "qom-set") return Qom(words);
   const std::string_view action = Lookup(kActions, word);
   if (word != "events" && action.empty()) return Generic(words);
   if (words.size() > 1) {

@@ -29,6 +29,8 @@ commands
                          the same as a table, or JSON
   info WHAT              any other query-WHAT command
   resize-disk ID         tell the guest that a disk's file was resized
+  qom-get ID PROPERTY    a property of a device
+  qom-set ID PROPERTY VALUE
   events                 print events until the VM ends
   qmp NAME [KEY=VALUE...]
   qmp 'JSON'             send a command, or a whole request, as it is

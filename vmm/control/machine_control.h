@@ -43,6 +43,8 @@ struct DeviceInfo {
   std::string backend;  // what is behind it, for people
 };
 
+class QomObjects;
+
 class MachineControl {
  public:
   virtual ~MachineControl() = default;
@@ -62,6 +64,8 @@ class MachineControl {
   virtual uint64_t memory_size() const = 0;
   // Every vCPU's registers as text, for people; pauses the vCPUs briefly.
   virtual absl::StatusOr<std::string> RegistersText() = 0;
+  // The devices' properties; all are there when the machine is built.
+  virtual const QomObjects& objects() const = 0;
   // What KVM and the monitor have counted so far: the VM, then each vCPU.
   virtual absl::StatusOr<std::vector<StatsGroup>> Stats() = 0;
 };

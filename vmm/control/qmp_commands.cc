@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/control/qom.h"
 #include "vmm/control/stats_commands.h"
 
 namespace kvmlet {
@@ -120,6 +121,7 @@ void RegisterMachineCommands(QmpRegistry& registry, MachineControl& machine) {
   RegisterActions(registry, machine);
   RegisterOwn(registry, machine);
   RegisterStatsCommands(registry, machine);
+  RegisterQomCommands(registry, machine.objects());
 }
 
 Json QmpVersion() {

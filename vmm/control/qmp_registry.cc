@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "vmm/base/status_macros.h"
 
 namespace kvmlet {
 namespace {
@@ -66,11 +67,7 @@ absl::Status CheckArguments(const std::vector<QmpArgument>& declared,
       return absl::InvalidArgumentError(
           absl::StrFormat("Parameter '%s' is missing", argument.name));
     }
-    if (!HasType(*value, argument.type)) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("Invalid parameter type for '%s', expected: %s",
-                          argument.name, TypeName(argument.type)));
-    }
+    KVMLET_RETURN_IF_ERROR(CheckQmpType(argument.name, argument.type, *value));
   }
   for (auto it = given.begin(); it != given.end(); ++it) {
     bool known = false;
@@ -85,6 +82,13 @@ absl::Status CheckArguments(const std::vector<QmpArgument>& declared,
 }
 
 }  // namespace
+
+absl::Status CheckQmpType(std::string_view name, QmpType type,
+                          const Json& value) {
+  if (HasType(value, type)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "Invalid parameter type for '%s', expected: %s", name, TypeName(type)));
+}
 
 const Json* QmpArguments::Find(const std::string& name) const {
   return Member(values_, name);

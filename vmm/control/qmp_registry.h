@@ -33,6 +33,10 @@ enum class QmpType {
   kAny,
 };
 
+// The error, in QEMU's words, unless the value has the type.
+absl::Status CheckQmpType(std::string_view name, QmpType type,
+                          const Json& value);
+
 struct QmpArgument {
   std::string name;
   QmpType type = QmpType::kString;

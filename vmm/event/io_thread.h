@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A named thread that runs one EventLoop; devices do their I/O on it. The
-// thread starts with the first Start() or RunSync() of its loop, so that a
-// device no driver uses costs none, and ends with Stop(). Signals are blocked
-// on it.
+// thread starts with Start() or, after Enable(), with the first RunSync() of
+// its loop, so that neither building a machine nor a device no driver uses
+// costs a thread; it ends with Stop(). Signals are blocked on it.
 //
-// Threads: Start and loop from any thread; Stop and the destructor on the
-// owner's.
+// Threads: Start and loop from any thread; Enable before others know the loop;
+// Stop and the destructor on the owner's.
 #ifndef KVMLET_VMM_EVENT_IO_THREAD_H_
 #define KVMLET_VMM_EVENT_IO_THREAD_H_
 
@@ -27,6 +27,10 @@ class IoThread {
 
   EventLoop& loop() { return *loop_; }
   bool running() const;
+  // Until then RunSync runs functions in their callers.
+  void Enable() {
+    loop_->SetStarter([this] { Start(); });
+  }
   // Starts the thread and waits until its loop runs; a second call does
   // nothing.
   void Start();
@@ -35,9 +39,7 @@ class IoThread {
 
  private:
   IoThread(std::string name, std::unique_ptr<EventLoop> loop)
-      : name_(std::move(name)), loop_(std::move(loop)) {
-    loop_->SetStarter([this] { Start(); });
-  }
+      : name_(std::move(name)), loop_(std::move(loop)) {}
   std::string name_;
   std::unique_ptr<EventLoop> loop_;
   mutable std::mutex mutex_;

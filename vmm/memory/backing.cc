@@ -201,6 +201,18 @@ absl::Status Backing::Discard(std::byte* host, uint64_t size,
                                         " MiB back to the host"));
 }
 
+absl::StatusOr<uint64_t> Backing::DiscardWithin(const iovec& range) const {
+  const uint64_t page = page_size();
+  const auto start = reinterpret_cast<uintptr_t>(range.iov_base);
+  const uintptr_t first = (start + page - 1) / page * page;
+  const uintptr_t end = (start + range.iov_len) / page * page;
+  if (first >= end) return 0;
+  auto* const host = static_cast<std::byte*>(range.iov_base) + (first - start);
+  const int advice = shared_ ? MADV_REMOVE : MADV_DONTNEED;
+  if (::madvise(host, end - first, advice) == 0) return end - first;
+  return PosixError(errno, "give guest memory back to the host");
+}
+
 absl::Status Backing::Populate(std::byte* host, uint64_t size) const {
   const uint64_t cpus = std::max(1u, std::thread::hardware_concurrency());
   const uint64_t count = std::clamp<uint64_t>(size / kLeastPerThread, 1,

@@ -9,6 +9,8 @@
 #ifndef KVMLET_VMM_MEMORY_BACKING_H_
 #define KVMLET_VMM_MEMORY_BACKING_H_
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -44,6 +46,8 @@ class Backing {
   // There is a memfd or a file, and what the guest writes reaches it.
   bool shared() const { return shared_; }
   int fd() const { return shared_ ? fd_.get() : -1; }
+  // A page that was given back reads as zeroes, and not as a private file.
+  bool discards_to_zero() const { return shared_ || !fd_.ok(); }
   const BackingOptions& options() const { return options_; }
 
   // Maps [offset, offset + size) at `host`, over what is mapped there. Pages
@@ -57,6 +61,9 @@ class Backing {
   // content of a private file. `host` is where they are mapped; for shared
   // memory it need not be mapped any more.
   absl::Status Discard(std::byte* host, uint64_t size, uint64_t offset) const;
+  // The same for the whole pages inside a mapped range of any alignment, also
+  // while the guest runs. Returns how many bytes these were.
+  absl::StatusOr<uint64_t> DiscardWithin(const iovec& range) const;
   // Populates what is mapped there, with several threads when it is much. An
   // error leaves part of it populated.
   absl::Status Populate(std::byte* host, uint64_t size) const;

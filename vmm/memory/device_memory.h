@@ -86,6 +86,16 @@ class DeviceMemory {
   absl::Status AddListener(MemoryListener& listener);
   void RemoveListener(MemoryListener& listener);
 
+  // A range from HostFrom is this region's.
+  bool Maps(const iovec& range) const {
+    const auto* at = static_cast<const std::byte*>(range.iov_base);
+    return at >= host_ && at < host_ + size();
+  }
+  // Gives the pages inside a plugged range back to the host; it stays plugged.
+  absl::StatusOr<uint64_t> DiscardWithin(const iovec& range) const {
+    return backing_.DiscardWithin(range);
+  }
+
   // Frees what was touched while unplugged, and returns how many bytes.
   uint64_t DiscardTouched();
 

@@ -164,6 +164,13 @@ uint64_t GuestMemory::size() const {
   return total;
 }
 
+absl::StatusOr<uint64_t> GuestMemory::Discard(const iovec& range) const {
+  for (const auto& device : devices_) {
+    if (device->Maps(range)) return device->DiscardWithin(range);
+  }
+  return backing_.DiscardWithin(range);
+}
+
 absl::Status GuestMemory::Discard() const {
   for (const RamRegion& region : regions_) {
     const absl::Status status =

@@ -86,6 +86,13 @@ class GuestMemory {
   uint64_t size() const;
   // The memfd or file that holds that RAM, -1 for private memory.
   int fd() const { return backing_.fd(); }
+  // The unit in which its pages come and go: the host's, or the huge page.
+  uint64_t page_size() const { return backing_.page_size(); }
+  // A page that was given back reads as zeroes, and not as a private file.
+  bool discards_to_zero() const { return backing_.discards_to_zero(); }
+  // Gives the whole pages inside a range from Iovecs back to the host, also
+  // while the guest runs. Returns how many bytes these were.
+  absl::StatusOr<uint64_t> Discard(const iovec& range) const;
   std::span<const std::unique_ptr<DeviceMemory>> devices() const {
     return devices_;
   }

@@ -44,6 +44,15 @@ TEST(CtlCommandTest, InfoBecomesAQuery) {
 TEST(CtlCommandTest, ResizeDiskTakesOneId) {
   EXPECT_EQ(Request({"resize-disk", "7"}),
             R"({"arguments":{"id":"7"},"execute":"__org.kvmlet_resize-disk"})");
+  EXPECT_EQ(Request({"qom-set", "vm0", "requested-size", "1G"}),
+            R"({"arguments":{"path":"vm0","property":"requested-size",)"
+            R"("value":1073741824},"execute":"qom-set"})");
+  EXPECT_EQ(Request({"qom-get", "vm0", "size"}),
+            R"({"arguments":{"path":"vm0","property":"size"},)"
+            R"("execute":"qom-get"})");
+  EXPECT_EQ(Request({"qom-get", "path=vm0", "property=size"}),
+            Request({"qom-get", "vm0", "size"}));
+  EXPECT_THAT(Request({"qom-set", "vm0", "size"}), HasSubstr("!qom-set takes"));
   EXPECT_THAT(Request({"resize-disk"}), HasSubstr("!resize-disk takes"));
 }
 

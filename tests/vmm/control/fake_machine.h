@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "vmm/control/events.h"
 #include "vmm/control/machine_control.h"
+#include "vmm/control/qom.h"
 
 namespace kvmlet {
 
@@ -67,6 +68,7 @@ class FakeMachine : public MachineControl {
     if (!error.ok()) return error;
     return registers;
   }
+  const QomObjects& objects() const override { return qom; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override {
     if (!error.ok()) return error;
     return stats;
@@ -79,6 +81,7 @@ class FakeMachine : public MachineControl {
   int quits = 0;
   std::vector<std::string> resized;
   std::string registers = "vcpu 0\n  rip 1000\n";
+  QomObjects qom;
   std::vector<StatsGroup> stats;
   std::vector<VcpuInfo> vcpu_list = {{.index = 0,
                                       .thread_id = 100,

@@ -18,8 +18,17 @@ TEST(IoThreadTest, ADeviceThatIsNotUsedCostsNoThread) {
   EXPECT_FALSE(thread->running());
 }
 
+TEST(IoThreadTest, BeforeItIsEnabledFunctionsRunInTheirCallers) {
+  const auto thread = *IoThread::Create("io");
+  std::thread::id ran_on;
+  thread->loop().RunSync([&ran_on] { ran_on = std::this_thread::get_id(); });
+  EXPECT_FALSE(thread->running());
+  EXPECT_EQ(ran_on, std::this_thread::get_id());
+}
+
 TEST(IoThreadTest, TheFirstRunSyncStartsIt) {
   const auto thread = *IoThread::Create("io");
+  thread->Enable();
   std::thread::id ran_on;
   thread->loop().RunSync([&ran_on] { ran_on = std::this_thread::get_id(); });
   EXPECT_TRUE(thread->running());
@@ -35,6 +44,7 @@ TEST(IoThreadTest, StartTwiceIsOneThread) {
 
 TEST(IoThreadTest, ThreadsThatStartItTogetherShareIt) {
   const auto thread = *IoThread::Create("io");
+  thread->Enable();
   std::atomic<int> on_loop{0};
   std::vector<std::thread> callers;
   for (int i = 0; i < 8; ++i) {
@@ -85,6 +95,7 @@ TEST(IoThreadTest, TheNameIsCutToWhatLinuxShows) {
 
 TEST(IoThreadTest, SignalsGoElsewhere) {
   const auto thread = *IoThread::Create("io");
+  thread->Enable();
   sigset_t blocked;
   thread->loop().RunSync(
       [&blocked] { pthread_sigmask(SIG_SETMASK, nullptr, &blocked); });

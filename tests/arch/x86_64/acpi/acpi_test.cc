@@ -177,7 +177,7 @@ TEST(AcpiSratTest, EveryCpuIsOfItsNode) {
 TEST(AcpiDsdtTest, PciWindowsAreTheDescribedOnes) {
   EXPECT_THAT(
       Crs(TestMachine(1, 0), "PCI0"),
-      ElementsAre(Window(ReadResource::kBus, 0, 256),
+      ElementsAre(Window(ReadResource::kBus, 0, 1),
                   Own(ReadResource::kIo, kPciConfigPort, 8),
                   Window(ReadResource::kIo, kPciIoBase, kPciIoSize),
                   Window(ReadResource::kMemory, kPciMmio32, kPciMmio32Size),

@@ -80,6 +80,7 @@ class StreamTest : public testing::Test {
     return text;
   }
   EventLoop& loop() { return thread_->loop(); }
+  void SetUp() override { thread_->Enable(); }
   void TearDown() override { thread_->Stop(); }
 
   std::unique_ptr<IoThread> thread_ = *IoThread::Create("stream");

@@ -16,6 +16,7 @@ namespace {
 class ConsoleThreadsTest : public ConsoleTest {
  protected:
   ConsoleThreadsTest() {
+    thread_->Enable();
     std::vector<ConsoleDevice::Port> ports(2);
     ports[0].console = true;
     ports[0].backend = &backend_;
