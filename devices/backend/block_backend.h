@@ -96,8 +96,10 @@ class BlockQueue {
   // The next finished request; nullptr when none is finished now. It may
   // leave work for Commit.
   virtual BlockRequest* NextDone() = 0;
-  // An eventfd that is signalled when NextDone may have something; -1 when
-  // every request is finished by the next Commit.
+  // A look without a system call; true when NextDone may have something.
+  virtual bool MayHaveDone() const = 0;
+  // Polls readable when NextDone may have something; -1 when every request is
+  // finished by the next Commit.
   virtual int done_fd() const = 0;
 };
 

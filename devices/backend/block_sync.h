@@ -21,6 +21,7 @@ class SyncBlockQueue : public BlockQueue {
   void Start(BlockRequest& request) override;
   absl::Status Commit() override { return absl::OkStatus(); }
   BlockRequest* NextDone() override;
+  bool MayHaveDone() const override { return !done_.empty(); }
   int done_fd() const override { return -1; }
 
  private:

@@ -34,9 +34,7 @@ bool HasOperations(io_uring& ring) {
 
 absl::StatusOr<std::unique_ptr<BlockQueue>> UringBlockQueue::Create(
     int fd, const BlockSteps& steps, uint16_t depth) {
-  KVMLET_ASSIGN_OR_RETURN(EventFd done, EventFd::Create());
-  std::unique_ptr<UringBlockQueue> queue(
-      new UringBlockQueue(fd, steps, std::move(done)));
+  std::unique_ptr<UringBlockQueue> queue(new UringBlockQueue(fd, steps));
   KVMLET_RETURN_IF_ERROR(queue->SetUp(depth));
   return queue;
 }
@@ -47,7 +45,8 @@ absl::StatusOr<std::unique_ptr<BlockQueue>> UringBlockQueue::Create(
 // the disk would stay locked for a while after this process has ended.
 absl::Status UringBlockQueue::SetUp(uint16_t depth) {
   io_uring_params params{};
-  params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL;
+  params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+                 IORING_SETUP_SUBMIT_ALL;
   int rc = ::io_uring_queue_init_params(depth, &ring_, &params);
   if (rc == -EINVAL) {  // before Linux 5.19
     params = io_uring_params{};
@@ -58,8 +57,6 @@ absl::Status UringBlockQueue::SetUp(uint16_t depth) {
   if (!HasOperations(ring_)) {
     return PosixError(EOPNOTSUPP, "io_uring operations of a block device");
   }
-  rc = ::io_uring_register_eventfd(&ring_, done_.get());
-  if (rc != 0) return PosixError(-rc, "io_uring_register eventfd");
   return absl::OkStatus();
 }
 
@@ -158,6 +155,13 @@ absl::Status UringBlockQueue::Commit() {
     ::sched_yield();
   }
   return absl::OkStatus();
+}
+
+bool UringBlockQueue::MayHaveDone() const {
+  // The flag: completions wait for this thread to enter the kernel, which
+  // NextDone then does.
+  return !finished_.empty() || ::io_uring_cq_ready(&ring_) > 0 ||
+         (IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_TASKRUN) != 0;
 }
 
 BlockRequest* UringBlockQueue::NextDone() {

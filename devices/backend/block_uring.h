@@ -17,7 +17,6 @@
 #include "absl/status/statusor.h"
 #include "devices/backend/block_backend.h"
 #include "devices/backend/block_steps.h"
-#include "vmm/base/event_fd.h"
 
 namespace kvmlet {
 
@@ -32,11 +31,13 @@ class UringBlockQueue : public BlockQueue {
   void Start(BlockRequest& request) override;
   absl::Status Commit() override;
   BlockRequest* NextDone() override;
-  int done_fd() const override { return done_.get(); }
+  bool MayHaveDone() const override;
+  // The ring itself: unlike an eventfd it is not readable any more once its
+  // completions were taken, so that nobody is woken for nothing.
+  int done_fd() const override { return ring_.ring_fd; }
 
  private:
-  UringBlockQueue(int fd, const BlockSteps& steps, EventFd done)
-      : fd_(fd), steps_(steps), done_(std::move(done)) {}
+  UringBlockQueue(int fd, const BlockSteps& steps) : fd_(fd), steps_(steps) {}
   absl::Status SetUp(uint16_t depth);
   void Continue(BlockRequest& request);
   void Prepare(BlockRequest& request, const BlockStep& step);
@@ -44,7 +45,6 @@ class UringBlockQueue : public BlockQueue {
 
   const int fd_;
   const BlockSteps steps_;
-  EventFd done_;
   io_uring ring_{};
   bool ring_open_ = false;
   uint32_t prepared_ = 0;   // in the submission ring

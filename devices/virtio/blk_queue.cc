@@ -3,6 +3,8 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -14,6 +16,10 @@ namespace {
 
 // Rounds of one call before the loop's other work gets its turn.
 constexpr int kMaxRounds = 16;
+// A kick is an exit for the guest and a wake-up for the loop. When the last
+// ones came soon after each other, waiting a moment in turn is cheaper.
+constexpr std::chrono::microseconds kMinLinger{4};
+constexpr std::chrono::microseconds kMaxLinger{32};
 // A request's lists of this size are kept for the next one; longer ones are
 // freed, so that a guest cannot make the monitor keep its largest of each.
 constexpr size_t kKeptIovecs = 128;
@@ -93,6 +99,7 @@ absl::Status BlkQueue::Watch() {
 
 void BlkQueue::Service() {
   if (stopped_) return;
+  Tune();
   RefreshRules();
   queue_.DisableKicks();
   for (int round = 0; round < kMaxRounds; ++round) {
@@ -103,15 +110,39 @@ void BlkQueue::Service() {
     }
     PublishUsed();
     if (queue_.broken()) return StopBroken();
-    if (finished || taken) continue;
+    if (finished || taken || Linger()) continue;
     queue_.EnableKicks();
     if (free_slots_.empty() || !queue_.HasAvailable()) {
+      idle_since_ = EventLoop::Clock::now();
       if (queue_.broken()) StopBroken();
       return;
     }
     queue_.DisableKicks();
   }
   kick_.Signal();
+}
+
+// Whether there is more to do, looked for as long as it pays.
+bool BlkQueue::Linger() {
+  if (linger_.count() == 0) return false;
+  const auto end = EventLoop::Clock::now() + linger_;
+  do {
+    if (disk_->MayHaveDone()) return true;
+    if (!free_slots_.empty() && queue_.HasAvailable()) return true;
+  } while (EventLoop::Clock::now() < end);
+  return false;
+}
+
+// The wait grows when it would have caught what woke the loop, and ends when
+// even the longest would not.
+void BlkQueue::Tune() {
+  const auto idle = EventLoop::Clock::now() - idle_since_;
+  if (idle > kMaxLinger) {
+    linger_ = EventLoop::Clock::duration::zero();
+  } else if (idle > linger_) {
+    linger_ = std::clamp<EventLoop::Clock::duration>(2 * linger_, kMinLinger,
+                                                     kMaxLinger);
+  }
 }
 
 // At most one ring full: requests that are refused at once use no slot, and

@@ -57,6 +57,8 @@ class BlkQueue {
   void RefreshRules();
   void Complete(BlkRequest& request, uint8_t status);
   void PublishUsed();
+  bool Linger();
+  void Tune();
   void StopBroken();
 
   const uint16_t index_;
@@ -68,6 +70,10 @@ class BlkQueue {
   BlkRules rules_;
   bool staged_ = false;
   bool stopped_ = false;
+  // How long to look for more work before the driver is asked to kick, and
+  // since when it has been asked.
+  EventLoop::Clock::duration linger_{0};
+  EventLoop::Clock::time_point idle_since_{};
   std::vector<BlkRequest> slots_;
   std::vector<uint32_t> free_slots_;
   std::unique_ptr<BlockQueue> disk_;  // Last: waits while the slots live.

@@ -22,6 +22,7 @@ class StuckQueue : public BlockQueue {
   void Start(BlockRequest&) override { ++*started_; }
   absl::Status Commit() override { return commit; }
   BlockRequest* NextDone() override { return nullptr; }
+  bool MayHaveDone() const override { return false; }
   int done_fd() const override { return -1; }
 
   absl::Status commit;
