@@ -39,13 +39,40 @@ usage_error() {
 # need_value FLAG COUNT: a flag that takes a value must be followed by one.
 need_value() { [ "$2" -ge 2 ] || usage_error "$1 needs a value"; }
 
-# check_arch ARCH
+# host_arch: this machine's, in the words of --arch.
+host_arch() {
+    case $(uname -m) in
+        aarch64) echo arm64 ;;
+        *) uname -m ;;
+    esac
+}
+
+# debian_arch ARCH: the same in Debian's words.
+debian_arch() {
+    case $1 in
+        x86_64) echo amd64 ;;
+        *) echo "$1" ;;
+    esac
+}
+
+# check_arch ARCH: one that kvmlet can be built for here.
 check_arch() {
     case $1 in
-        x86_64) ;;
-        arm64) die "$EX_USAGE" "arm64 is not supported yet" ;;
+        x86_64 | arm64) ;;
         *) usage_error "unknown architecture '$1': x86_64 or arm64" ;;
     esac
+    [ "$1" = arm64 ] || [ "$1" = "$(host_arch)" ] ||
+        die "$EX_UNAVAILABLE" "$1 is built and tested on $1 machines only"
+}
+
+# build_folder ARCH: where the release build for ARCH is.
+build_folder() {
+    if [ "$1" = "$(host_arch)" ]; then echo "$KVMLET_BUILD/release"; else echo "$KVMLET_BUILD/$1"; fi
+}
+
+# kvmlet_binary ARCH: the program that 'scripts/build --arch ARCH' makes.
+kvmlet_binary() {
+    if [ "$1" = "$(host_arch)" ]; then echo "$KVMLET_BUILD/kvmlet"; else echo "$KVMLET_BUILD/$1/kvmlet"; fi
 }
 
 # as_root COMMAND...: runs it as root, through sudo for a plain user.

@@ -4,43 +4,59 @@
 #   vmlinuz   release (the text of uname -r)   lib/modules/RELEASE (uncompressed modules)
 # Needs common.sh and apt.sh.
 
-# The versions that are offered; the first one is the default.
-KERNEL_VERSIONS="6.12 6.1-cloud"
+# kernel_versions ARCH: those that are offered; the first one is the default.
+kernel_versions() {
+    case $1 in
+        arm64) echo "6.12 6.12-16k 6.1-cloud" ;; # 16k: pages of 16 KiB instead of 4
+        *) echo "6.12 6.1-cloud" ;;
+    esac
+}
 
 # Parts of Debian's kernel packages that no virtual machine here can use: left out, they are half of the size.
 KERNEL_PRUNE="sound drivers/gpu drivers/media drivers/net/wireless drivers/staging drivers/iio
     drivers/infiniband drivers/isdn drivers/hid drivers/bluetooth drivers/comedi drivers/usb"
 
-# kernel_meta_package VERSION: the Debian package that depends on the newest build of that version.
-kernel_meta_package() {
-    case $1 in
-        6.12) printf 'linux-image-amd64/%s\n' "$(newer_suite)" ;;
-        6.1-cloud) printf 'linux-image-cloud-amd64/bookworm\n' ;;
-        *) usage_error "unknown kernel '$1': one of $KERNEL_VERSIONS" ;;
+# check_kernel ARCH VERSION
+check_kernel() {
+    case " $(kernel_versions "$1") " in
+        *" $2 "*) ;;
+        *) usage_error "unknown kernel '$2': one of $(kernel_versions "$1")" ;;
     esac
 }
 
-# kernel_packages VERSION: the packages that hold the image and the modules.
+# kernel_meta_package ARCH VERSION: the Debian package that depends on the newest build of that version.
+kernel_meta_package() {
+    local arch
+    arch=$(debian_arch "$1")
+    case $2 in
+        6.12) printf 'linux-image-%s/%s\n' "$arch" "$(newer_suite)" ;;
+        6.12-16k) printf 'linux-image-%s-16k/%s\n' "$arch" "$(newer_suite)" ;;
+        6.1-cloud) printf 'linux-image-cloud-%s/bookworm\n' "$arch" ;;
+    esac
+}
+
+# kernel_packages ARCH VERSION: the packages that hold the image and the modules.
 kernel_packages() {
     local meta image
-    meta=$(kernel_meta_package "$1") || exit
-    image=$(apt_private apt-cache depends "$meta" | sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1)
+    meta=$(kernel_meta_package "$1" "$2")
+    image=$(apt_private "$1" apt-cache depends "$meta" |
+        sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\).*/\1/p' | head -n 1)
     case $image in
-        linux-image-"${1%%-*}".*) ;;
-        *) die "$EX_UNAVAILABLE" "Debian's $meta is '${image:-nothing}', not a ${1%%-*} kernel" ;;
+        linux-image-"${2%%-*}".*) ;;
+        *) die "$EX_UNAVAILABLE" "Debian's $meta is '${image:-nothing}', not a ${2%%-*} kernel" ;;
     esac
     printf '%s\n' "$image"
     # Newer packages keep modules and image apart.
-    apt_private apt-cache depends "$image" | sed -n 's/.*Depends: \(linux-\(modules\|binary\)-[0-9][^ ]*\).*/\1/p'
+    apt_private "$1" apt-cache depends "$image" | sed -n 's/.*Depends: \(linux-\(modules\|binary\)-[0-9][^ ]*\).*/\1/p'
 }
 
-# kernel_unpack VERSION DIR
+# kernel_unpack ARCH VERSION DIR
 kernel_unpack() {
-    local version=$1 dir=$2 release packages module
-    packages=$(kernel_packages "$version") || exit
+    local arch=$1 version=$2 dir=$3 release packages module
+    packages=$(kernel_packages "$arch" "$version") || exit
     # shellcheck disable=SC2086 # one word a package
-    apt_fetch "$dir/debs" $packages
-    say "unpacking kernel $version"
+    apt_fetch "$arch" "$dir/debs" $packages
+    say "unpacking kernel $version for $arch"
     unpack_debs "$dir/root" "$dir"/debs/*.deb
     rm -rf "$dir/debs"
     mkdir -p "$dir/lib/modules"
@@ -65,22 +81,22 @@ kernel_unpack() {
     depmod -b "$dir" "$release" 2>/dev/null
 }
 
-# kernel_make VERSION FINAL: fetches and unpacks, unless it is there.
+# kernel_make ARCH VERSION FINAL: fetches and unpacks, unless it is there.
 kernel_make() {
-    [ ! -f "$2/release" ] || return 0
-    apt_ready
-    say "fetching Debian's kernel $1 (about 100 MB for 6.12, 30 MB for 6.1-cloud)"
-    rm -rf "$2.new"
-    kernel_unpack "$1" "$2.new"
-    publish_dir "$2.new" "$2"
+    [ ! -f "$3/release" ] || return 0
+    apt_ready "$1"
+    say "fetching Debian's kernel $2 for $1 (about 100 MB for 6.12, 30 MB for 6.1-cloud)"
+    rm -rf "$3.new"
+    kernel_unpack "$1" "$2" "$3.new"
+    publish_dir "$3.new" "$3"
 }
 
 # kernel_tree ARCH VERSION: prints the directory, made when it is not there yet.
 kernel_tree() {
     local dir=$KVMLET_BUILD/kernels/$1/$2
     if [ ! -f "$dir/release" ]; then
-        kernel_meta_package "$2" >/dev/null
-        with_lock kernels kernel_make "$2" "$dir" >&2
+        check_kernel "$1" "$2"
+        with_lock "kernel-$1-$2" kernel_make "$1" "$2" "$dir" >&2
     fi
     printf '%s\n' "$dir"
 }

@@ -2,12 +2,18 @@
 # shellcheck shell=bash
 # Every Debian package that the project needs, and why. A|B: whichever of the two the release has.
 
-PACKAGES="
-    g++ cmake ninja-build ccache    # compiler, build system; ccache makes rebuilds of another preset cheap
+# What kvmlet and its tests link: needed for every architecture that it is built for.
+LIBRARIES="
     libabsl-dev libgflags-dev libgoogle-glog-dev liburing-dev nlohmann-json3-dev  # what kvmlet links
     libunwind-dev liblzma-dev       # what a static libglog links
     libzstd-dev liblz4-dev zlib1g-dev   # compressed guest kernels
+    libfdt-dev                      # device trees
     libgtest-dev libgmock-dev       # unit tests
+"
+
+TOOLS="
+    g++ cmake ninja-build ccache    # compiler, build system; ccache makes rebuilds of another preset cheap
+    device-tree-compiler            # dtc, which reads every device tree in the tests
     clang libclang-rt-14-dev|libclang-rt-dev clang-format clang-tidy  # fuzz targets, style checks
     acpica-tools                    # iasl, which reads every ACPI table in the tests
     gdb python3                     # real clients in the tests; the lab's runner
@@ -19,8 +25,19 @@ PACKAGES="
     ca-certificates debian-archive-keyring  # fetching Debian's packages
 "
 
+# For building and unit-testing arm64 on another machine.
+CROSS_TOOLS="
+    g++-aarch64-linux-gnu           # the compiler; its libraries are unpacked into build/sysroot
+    qemu-user-static|qemu-user      # runs what it has built
+"
+PACKAGES="$LIBRARIES $TOOLS"
+[ "$(uname -m)" = aarch64 ] || PACKAGES="$PACKAGES $CROSS_TOOLS"
+
+# list_words TEXT: its words, one a line, without the comments.
+list_words() { printf '%s\n' "$1" | sed 's/#.*//' | tr -s ' \t' '\n' | grep .; }
+
 # package_list: one package (or A|B) a line.
-package_list() { printf '%s\n' "$PACKAGES" | sed 's/#.*//' | tr -s ' \t' '\n' | grep .; }
+package_list() { list_words "$PACKAGES"; }
 
 # missing_packages: those of the list that are not installed, in one query.
 missing_packages() {

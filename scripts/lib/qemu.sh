@@ -35,15 +35,12 @@ EOF
 qemu_make() {
     local new=$QEMU_DIR.new
     ! qemu_is_usable "$QEMU_DIR/qemu-system-x86_64" || return 0
-    apt_ready
+    apt_ready "$(host_arch)"
     say "fetching QEMU for the lab (about 16 MB)"
-    rm -rf "$new" "$APT_DIR"/cache/archives/*.deb
-    # What apt would install on this very machine is what the machine lacks.
-    quietly "$APT_DIR/download.log" apt_private apt-get install --download-only --yes \
-        --target-release "$(newer_suite)" qemu-system-x86 ||
-        die "$EX_UNAVAILABLE" "QEMU cannot be downloaded: check the network, remove build/apt and try again"
-    unpack_debs "$new" "$APT_DIR"/cache/archives/*.deb
-    rm -f "$APT_DIR"/cache/archives/*.deb
+    rm -rf "$new" "$new.debs"
+    apt_fetch_all "$(host_arch)" "$new.debs" --target-release "$(newer_suite)" qemu-system-x86
+    unpack_debs "$new" "$new".debs/*.deb
+    rm -rf "$new.debs"
     qemu_wrapper "$new"
     qemu_is_usable "$new/qemu-system-x86_64" ||
         die "$EX_UNAVAILABLE" "the downloaded QEMU does not start: $("$new/qemu-system-x86_64" --version 2>&1 | head -n 1)"
