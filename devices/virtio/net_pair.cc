@@ -132,7 +132,8 @@ void NetPair::RunTransmitter() {
 }
 
 void NetPair::WatchForRoom(bool wanted) {
-  if (waits_for_room_ == wanted || !active_) return;
+  // Still no room: a tap tells of the next room only after it was asked again.
+  if ((!waits_for_room_ && !wanted) || !active_) return;
   waits_for_room_ = wanted;
   // The port is watched while the pair is active, so this cannot fail.
   loop_.Modify(port_.fd(), wanted ? kPortEvents | EPOLLOUT : kPortEvents)
