@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
+
 #include <iostream>
 
 #include "vmm/cli/commands.h"
@@ -6,6 +8,8 @@
 #include "vmm/session.h"
 
 int main(int argc, char** argv) {
+  // No hot path allocates: an arena a thread would only cost memory.
+  ::mallopt(M_ARENA_MAX, 1);
   const kvmlet::cli::Handlers handlers{
       .run = kvmlet::RunVm,
       .ctl =
