@@ -106,23 +106,31 @@ void IrqRouter::Release(uint32_t gsi) {
   if (routes_.erase(gsi) > 0) dirty_ = true;
 }
 
+std::optional<kvm_irq_routing_entry> IrqRouter::MakeRoute(
+    const MsiMessage& message) const {
+  if (options_.make_route) return options_.make_route(message);
+  kvm_irq_routing_entry entry{};
+  entry.type = KVM_IRQ_ROUTING_MSI;
+  entry.u.msi.address_lo = static_cast<uint32_t>(message.address);
+  entry.u.msi.address_hi = static_cast<uint32_t>(message.address >> 32);
+  entry.u.msi.data = message.data;
+  if (options_.msi_device_id) {
+    entry.flags = KVM_MSI_VALID_DEVID;
+    entry.u.msi.devid = message.device_id;
+  }
+  return entry;
+}
+
 absl::Status IrqRouter::Commit() {
   const std::lock_guard lock(mutex_);
   if (!dirty_) return absl::OkStatus();
   IrqRoutes table(options_.pins.size() + routes_.size());
   for (const kvm_irq_routing_entry& pin : options_.pins) table.Add(pin);
   for (const auto& [gsi, message] : routes_) {
-    kvm_irq_routing_entry entry{};
-    entry.gsi = gsi;
-    entry.type = KVM_IRQ_ROUTING_MSI;
-    entry.u.msi.address_lo = static_cast<uint32_t>(message.address);
-    entry.u.msi.address_hi = static_cast<uint32_t>(message.address >> 32);
-    entry.u.msi.data = message.data;
-    if (options_.msi_device_id) {
-      entry.flags = KVM_MSI_VALID_DEVID;
-      entry.u.msi.devid = message.device_id;
-    }
-    table.Add(entry);
+    std::optional<kvm_irq_routing_entry> entry = MakeRoute(message);
+    if (!entry) continue;
+    entry->gsi = gsi;
+    table.Add(*entry);
   }
   KVMLET_RETURN_IF_ERROR(vm_.SetGsiRouting(table));
   dirty_ = false;

@@ -12,9 +12,11 @@
 #include <linux/kvm.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "vmm/bus/interrupts.h"
@@ -31,6 +33,10 @@ class IrqRouter : public InterruptRouter {
     // How KVM_IRQ_LINE numbers pin 0 (arm64 puts the type into high bits).
     uint32_t irq_line_base = 0;
     bool msi_device_id = false;  // KVM_CAP_MSI_DEVID: the ITS needs it
+    // How a message reaches the controller when not as an MSI; the gsi is
+    // filled in. Nothing: the message reaches nobody.
+    std::function<std::optional<kvm_irq_routing_entry>(const MsiMessage&)>
+        make_route{};
   };
   IrqRouter(const KvmVm& vm, Options options)
       : vm_(vm), options_(std::move(options)) {}
@@ -42,6 +48,8 @@ class IrqRouter : public InterruptRouter {
  private:
   friend class KvmMsiVector;
   void SetRoute(uint32_t gsi, const MsiMessage& message);
+  std::optional<kvm_irq_routing_entry> MakeRoute(
+      const MsiMessage& message) const;
   void Release(uint32_t gsi);
 
   const KvmVm& vm_;
