@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "arch/common/ram_cutter.h"
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/irqchip.h"
 #include "arch/x86_64/kvm_x86.h"
@@ -34,28 +35,13 @@ AcpiRange ToAcpi(const AddressRange& range) {
 // mov $0xfe, %al; out %al, $0x64 (pulse the reset line); hlt
 constexpr uint8_t kResetCode[] = {0xb0, 0xfe, 0xe6, kI8042Command, 0xf4};
 
-// Splits a node's memory over the ranges of RAM, in order.
-class RamCutter {
- public:
-  explicit RamCutter(std::vector<RamRange> ram) : ram_(std::move(ram)) {}
-  std::vector<AcpiMemory> Cut(uint64_t size) {
-    std::vector<AcpiMemory> parts;
-    while (size > 0 && at_ < ram_.size()) {
-      RamRange& range = ram_[at_];
-      const uint64_t part = std::min(size, range.size);
-      parts.push_back({.range = {range.base.value, part}});
-      range.base = range.base + part;
-      range.size -= part;
-      size -= part;
-      if (range.size == 0) ++at_;
-    }
-    return parts;
+std::vector<AcpiMemory> ToAcpi(const std::vector<RamRange>& parts) {
+  std::vector<AcpiMemory> memory;
+  for (const RamRange& part : parts) {
+    memory.push_back({.range = {part.base.value, part.size}});
   }
-
- private:
-  std::vector<RamRange> ram_;
-  size_t at_ = 0;
-};
+  return memory;
+}
 
 AcpiMachine DescribeMachine(const PlatformContext& context,
                             const Topology& topology) {
@@ -67,7 +53,7 @@ AcpiMachine DescribeMachine(const PlatformContext& context,
   for (uint32_t n = 0; n < context.config.numa.size(); ++n) {
     const NumaNodeConfig& node = context.config.numa[n];
     machine.nodes.push_back(
-        {.memory = ram.Cut(node.memory), .distances = node.distances});
+        {.memory = ToAcpi(ram.Cut(node.memory)), .distances = node.distances});
     for (const uint32_t cpu : node.cpus) {
       if (cpu < machine.cpus.size()) machine.cpus[cpu].node = n;
     }

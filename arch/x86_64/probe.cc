@@ -2,18 +2,14 @@
 #include "arch/probe.h"
 
 #include <linux/kvm.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <array>
-#include <condition_variable>
+#include <cerrno>
 #include <memory>
-#include <mutex>
-#include <stop_token>
 #include <string>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "arch/common/run_bounded.h"
 #include "arch/x86_64/kvm_x86.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/kvm/kvm_vcpu.h"
@@ -22,8 +18,6 @@
 
 namespace kvmlet::arch {
 namespace {
-
-using std::chrono::steady_clock;
 
 constexpr uint32_t kRounds = 10'000'000;
 constexpr double kInstructionsPerRound = 2;
@@ -89,38 +83,6 @@ absl::Status SetRegisters(const KvmVcpu& vcpu) {
   return vcpu.fd().Set(x86_64::kSetRegs, regs);
 }
 
-// Makes the thread that built it leave KVM_RUN when the time is over. The
-// request alone is seen on entry only; the signal ends a run that lasts.
-class Watchdog {
- public:
-  Watchdog(const KvmVcpu& vcpu, std::chrono::milliseconds budget) {
-    struct sigaction wake = {};
-    wake.sa_handler = [](int) {};
-    ::sigaction(SIGALRM, &wake, &before_);
-    thread_ = std::jthread(
-        [this, &vcpu, budget, runner = ::pthread_self()](std::stop_token stop) {
-          std::unique_lock lock(mutex_);
-          ended_.wait_for(lock, stop, budget, [] { return false; });
-          if (stop.stop_requested()) return;
-          vcpu.RequestExit();
-          ::pthread_kill(runner, SIGALRM);
-        });
-  }
-  Watchdog(const Watchdog&) = delete;
-  Watchdog& operator=(const Watchdog&) = delete;
-  ~Watchdog() {
-    thread_.request_stop();
-    thread_.join();
-    ::sigaction(SIGALRM, &before_, nullptr);
-  }
-
- private:
-  struct sigaction before_ = {};
-  std::mutex mutex_;
-  std::condition_variable_any ended_;
-  std::jthread thread_;
-};
-
 }  // namespace
 
 std::span<const KvmCapability> SpecificCapabilities() {
@@ -146,24 +108,17 @@ absl::StatusOr<double> GuestInstructionsPerSecond(
   KVMLET_ASSIGN_OR_RETURN(const std::unique_ptr<KvmVcpu> vcpu,
                           vm->CreateVcpu(0));
   KVMLET_RETURN_IF_ERROR(SetRegisters(*vcpu));
-  const Watchdog watchdog(*vcpu, budget);
-  const steady_clock::time_point start = steady_clock::now();
-  int error = EINTR;
-  // A signal of somebody else's is no reason to stop.
-  while (error == EINTR && steady_clock::now() - start < budget) {
-    error = vcpu->Run();
-  }
-  const std::chrono::duration<double> took = steady_clock::now() - start;
-  if (error != EINTR &&
-      (error != 0 || vcpu->run().exit_reason != KVM_EXIT_HLT)) {
+  const BoundedRun run = RunBounded(*vcpu, budget);
+  if (run.error != EINTR &&
+      (run.error != 0 || vcpu->run().exit_reason != KVM_EXIT_HLT)) {
     return absl::UnavailableError(
         absl::StrCat("KVM could not run a loop of two instructions: errno ",
-                     error, ", exit reason ", vcpu->run().exit_reason));
+                     run.error, ", exit reason ", vcpu->run().exit_reason));
   }
   KVMLET_ASSIGN_OR_RETURN(const kvm_regs regs,
                           vcpu->fd().Get(x86_64::kGetRegs));
   const double rounds = kRounds - static_cast<double>(regs.rcx & UINT32_MAX);
-  return rounds * kInstructionsPerRound / took.count();
+  return rounds * kInstructionsPerRound / run.took.count();
 }
 
 }  // namespace kvmlet::arch

@@ -29,29 +29,10 @@ uint32_t Topology::ApicId(uint32_t index) const {
 }
 
 Topology ResolveTopology(const CpuConfig& cpus) {
-  Topology t;
-  t.count = cpus.count;
-  t.threads = cpus.threads != 0 ? cpus.threads : 1;
-  t.sockets = cpus.sockets != 0 ? cpus.sockets : 1;
-  if (cpus.cores != 0) {
-    t.cores = cpus.cores;
-    if (cpus.sockets == 0) {
-      t.sockets = (t.count + t.cores * t.threads - 1) / (t.cores * t.threads);
-    }
-  } else {
-    t.cores = (t.count + t.sockets * t.threads - 1) / (t.sockets * t.threads);
-  }
-  return t;
+  return {arch::ResolveTopology(cpus)};
 }
 
 }  // namespace x86_64
-
-VcpuTopology TopologyOf(const CpuConfig& cpus, uint32_t index) {
-  const x86_64::Topology t = x86_64::ResolveTopology(cpus);
-  return {.socket = index / t.threads / t.cores,
-          .core = index / t.threads % t.cores,
-          .thread = index % t.threads};
-}
 
 uint32_t VcpuId(const CpuConfig& cpus, uint32_t index) {
   return x86_64::ResolveTopology(cpus).ApicId(index);

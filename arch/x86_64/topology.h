@@ -8,22 +8,17 @@
 
 #include <cstdint>
 
+#include "arch/common/topology.h"
 #include "vmm/config.h"
 
 namespace kvmlet::arch::x86_64 {
 
-struct Topology {
-  uint32_t count = 1;
-  uint32_t sockets = 1;
-  uint32_t cores = 1;    // per socket
-  uint32_t threads = 1;  // per core
-
+struct Topology : CpuTopology {
   uint32_t thread_bits() const;
   uint32_t package_bits() const;  // thread and core bits together
   uint32_t ApicId(uint32_t index) const;
 };
 
-// Fills what the configuration left open: one socket with `count` cores.
 Topology ResolveTopology(const CpuConfig& cpus);
 
 }  // namespace kvmlet::arch::x86_64

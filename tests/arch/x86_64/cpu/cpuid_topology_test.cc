@@ -8,7 +8,7 @@ namespace kvmlet::arch::x86_64 {
 namespace {
 
 // 2 sockets of 3 cores of 2 threads: APIC ids have gaps.
-constexpr Topology kBig{.count = 12, .sockets = 2, .cores = 3, .threads = 2};
+constexpr Topology kBig{{.count = 12, .sockets = 2, .cores = 3, .threads = 2}};
 constexpr Topology kOne{};
 
 uint32_t Field(uint32_t reg, unsigned low, unsigned width) {
@@ -33,7 +33,7 @@ TEST(CpuidTopologyTest, AloneThereIsNoHyperthreading) {
 }
 
 TEST(CpuidTopologyTest, ManyProcessorsFitTheirField) {
-  const Topology many{.count = 300, .sockets = 1, .cores = 300, .threads = 1};
+  const Topology many{{.count = 300, .sockets = 1, .cores = 300, .threads = 1}};
   const CpuidTable table = BuildCpuid(IntelTable(), FullHost(), many, 260);
   EXPECT_EQ(Field(FindLeaf(table, 1)->ebx, 16, 8), 255u);
   EXPECT_EQ(FindLeaf(table, 0xb)->edx, 260u);
