@@ -32,7 +32,9 @@ constexpr uint32_t kLevelHigh = 4;
 
 // PCI address space codes, IEEE 1275 PCI binding, 2.2.1.1.
 constexpr uint32_t kPciMemory32 = 0x02000000;
-constexpr uint32_t kPciMemory64 = 0x03000000;
+// Prefetchable: the bridge registers that a plain window would have to fit
+// end at 4 GiB, and Linux warns of one that is larger.
+constexpr uint32_t kPciMemory64 = 0x43000000;
 
 constexpr uint32_t kPowerKey = 116;  // KEY_POWER
 constexpr uint64_t kMpidrAffinity = 0xff00ffffff;

@@ -36,8 +36,10 @@ static_assert(kGicRedistributors + kMaxVcpus * kGicRedistributorSize <=
 inline constexpr uint64_t kPciMmio32 = 0x10000000;
 inline constexpr uint64_t kPciMmio32Size = 0x20000000;
 inline constexpr uint64_t kEcam = 0x30000000;
-inline constexpr uint64_t kEcamSize = 0x10000000;  // 256 buses
+inline constexpr uint64_t kEcamSize = 0x100000;  // one bus
 inline constexpr uint64_t kRam = 0x40000000;
+// Linux adds memory in blocks of 128 MiB, or 512 MiB with pages of 64 KiB.
+inline constexpr uint64_t kMemoryBlock = 0x20000000;
 
 // Shared peripheral interrupts, numbered from 0 as the device tree does; the
 // GIC's own number is 32 more.
