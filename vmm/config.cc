@@ -255,6 +255,9 @@ absl::Status CheckDevices(const VmConfig& config) {
     KVMLET_RETURN_IF_ERROR(CheckNet(net));
     KVMLET_RETURN_IF_ERROR(CheckId("--net", net.id, ids));
   }
+  if (config.balloon) {
+    KVMLET_RETURN_IF_ERROR(CheckId("--balloon", config.balloon->id, ids));
+  }
   if (config.vsock_cid && (*config.vsock_cid < kFirstGuestCid ||
                            *config.vsock_cid > kLastGuestCid)) {
     return Wrong("--vsock: cid=", *config.vsock_cid,

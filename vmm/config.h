@@ -60,6 +60,13 @@ struct NetConfig {
   std::optional<bool> vhost;  // unset: when the host has it
 };
 
+struct BalloonConfig {
+  bool reporting = false;
+  bool deflate_on_oom = false;
+  std::chrono::seconds stats_interval{0};  // 0: not asked
+  std::string id = "balloon0";
+};
+
 enum class SerialKind { kStdio, kFile, kUnix, kPty, kNull };
 
 struct SerialConfig {
@@ -93,6 +100,7 @@ struct VmConfig {
   // port is also the guest's hvc0 on the terminal.
   bool console = false;
   std::optional<uint64_t> vsock_cid;
+  std::optional<BalloonConfig> balloon;
   SerialConfig serial;
   std::string qmp_path;
   std::string verdict_path;

@@ -324,6 +324,16 @@ std::vector<VcpuInfo> Machine::vcpus() const {
 
 uint64_t Machine::memory_size() const { return memory_->size(); }
 
+absl::Status Machine::SetBalloon(uint64_t bytes) {
+  if (balloon_ != nullptr) return balloon_->SetSize(bytes);
+  return absl::UnavailableError("No balloon device has been activated");
+}
+
+absl::StatusOr<uint64_t> Machine::BalloonSize() const {
+  if (balloon_ != nullptr) return balloon_->size();
+  return absl::UnavailableError("No balloon device has been activated");
+}
+
 absl::StatusOr<std::string> Machine::RegistersText() {
   std::string text;
   absl::Status status;

@@ -22,6 +22,7 @@
 #include "devices/pci/pci_root.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/device.h"
+#include "vmm/balloon_control.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/guest_requests.h"
 #include "vmm/config.h"
@@ -102,6 +103,8 @@ class Machine final : public GuestRequests,
   std::vector<VcpuInfo> vcpus() const override;
   std::vector<DeviceInfo> devices() const override { return device_infos_; }
   uint64_t memory_size() const override;
+  absl::Status SetBalloon(uint64_t bytes) override;
+  absl::StatusOr<uint64_t> BalloonSize() const override;
   absl::StatusOr<std::string> RegistersText() override;
   const QomObjects& objects() const override { return objects_; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override;
@@ -120,6 +123,7 @@ class Machine final : public GuestRequests,
   absl::Status AttachDisk(const DiskConfig& config);
   absl::Status AttachNet(const NetConfig& config);
   absl::Status AttachVsock(uint64_t cid);
+  absl::Status AttachBalloon(const BalloonConfig& config);
   absl::Status AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
                             std::string id, std::string backend);
   absl::StatusOr<EventLoop*> AddIoThread(std::string name);
@@ -160,6 +164,7 @@ class Machine final : public GuestRequests,
   std::vector<std::unique_ptr<IoThread>> io_threads_;
   EventLoop* shared_loop_ = nullptr;  // one of them
   std::unique_ptr<VerdictPort> verdict_port_;
+  std::unique_ptr<BalloonControl> balloon_;
   std::unique_ptr<pci::PciRoot> pci_;
   std::vector<DeviceInfo> device_infos_;
   QomObjects objects_;

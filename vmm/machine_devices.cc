@@ -45,6 +45,7 @@ absl::Status Machine::AttachDevices() {
   for (const NetConfig& net : config.nets) {
     KVMLET_RETURN_IF_ERROR(AttachNet(net));
   }
+  if (config.balloon) KVMLET_RETURN_IF_ERROR(AttachBalloon(*config.balloon));
   if (config.vsock_cid) {
     KVMLET_RETURN_IF_ERROR(AttachVsock(*config.vsock_cid));
   }
@@ -149,6 +150,15 @@ absl::Status Machine::AttachNet(const NetConfig& config) {
       auto net,
       virtio::NetDevice::Create(options, std::move(backend), std::move(loops)));
   return AttachVirtio(std::move(net), config.id, std::move(name));
+}
+
+absl::Status Machine::AttachBalloon(const BalloonConfig& config) {
+  // Giving back a lot of memory takes its time: a thread of its own.
+  KVMLET_ASSIGN_OR_RETURN(EventLoop* const loop, AddIoThread(config.id));
+  balloon_ = std::make_unique<BalloonControl>(context_.loop, context_.events,
+                                              *memory_);
+  return AttachVirtio(balloon_->CreateDevice(config, *loop, objects_),
+                      config.id, config.reporting ? "reporting" : "");
 }
 
 absl::Status Machine::AttachVsock(uint64_t cid) {

@@ -225,6 +225,27 @@ TEST_F(QmpTest, TheSocketIsGoneAfterwards) {
   EXPECT_THAT(Files(), testing::ElementsAre("verdict.json"));
 }
 
+TEST_F(QmpTest, ABalloonHasItsProperties) {
+  StartAndConnect(Payload("hang"), {"--balloon", "stats=1"});
+  EXPECT_EQ(Execute("query-balloon")["actual"], 512u << 20);
+  Execute("balloon", {{"value", 256u << 20}});
+  // This guest has no driver.
+  EXPECT_EQ(Execute("query-balloon")["actual"], 512u << 20);
+  const Json stats = Execute(
+      "qom-get",
+      {{"path", "/machine/peripheral/balloon0"}, {"property", "guest-stats"}});
+  EXPECT_EQ(stats["last-update"], 0);
+  EXPECT_EQ(stats["stats"]["stat-total-memory"], UINT64_MAX);
+  const std::string interval = "guest-stats-polling-interval";
+  const auto get = [&] {
+    return Execute("qom-get", {{"path", "balloon0"}, {"property", interval}});
+  };
+  EXPECT_EQ(get(), 1);
+  Execute("qom-set",
+          {{"path", "balloon0"}, {"property", interval}, {"value", 60u}});
+  EXPECT_EQ(get(), 60);
+}
+
 TEST_F(QmpTest, CtlIsItsClient) {
   StartAndConnect(Payload("hang"));
   KvmletProcess status({"ctl", Path("qmp"), "query-status"});

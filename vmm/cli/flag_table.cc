@@ -53,6 +53,16 @@ constexpr KeySpec kNetKeys[] = {
      "let the host's kernel move the frames (default: when it can)", "on off"},
 };
 
+constexpr KeySpec kBalloonKeys[] = {
+    {"reporting", "",
+     "the guest reports free pages, and they go back to the host", ""},
+    {"deflate-on-oom", "",
+     "the guest takes pages back before it kills a process for memory", ""},
+    {"stats", "SECONDS",
+     "ask how the guest uses its memory this often (default: 0, never)", ""},
+    {"id", "NAME", "its name in QMP (default: balloon0)", ""},
+};
+
 constexpr KeySpec kVsockKeys[] = {
     {"cid", "N", "the guest's context id, 3 to 4294967294", ""},
 };
@@ -122,6 +132,15 @@ constexpr FlagSpec kRunFlags[] = {
      .section = "Devices",
      .text = "A virtio console, the guest's hvc0, on this terminal; it is much "
              "faster than the serial port."},
+    {.name = "balloon",
+     .type = kOptional,
+     .section = "Devices",
+     .value = "[KEY...]",
+     .text = "A memory balloon: the QMP command balloon makes the guest give "
+             "memory up.",
+     .words = "reporting",
+     .keys = kBalloonKeys,
+     .implied = "reporting"},
     {.name = "vsock",
      .section = "Devices",
      .value = "cid=N",

@@ -28,6 +28,7 @@ DEFINE_string(disk, "", "");
 DEFINE_string(net, "", "");
 DEFINE_bool(rng, true, "");
 DEFINE_bool(console, false, "");
+DEFINE_string(balloon, "", "");
 DEFINE_string(vsock, "", "");
 DEFINE_string(serial, "stdio", "");
 DEFINE_string(qmp, "", "");
@@ -100,6 +101,9 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   }
   if (flag == "idle-timeout") {
     return ParseTimeout("--idle-timeout", text, config.idle_timeout);
+  }
+  if (flag == "balloon") {
+    KVMLET_ASSIGN_OR_RETURN(config.balloon, ParseBalloon(text));
   }
   if (flag == "vsock") {
     KVMLET_ASSIGN_OR_RETURN(config.vsock_cid, ParseVsock(text));

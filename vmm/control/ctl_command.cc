@@ -167,6 +167,13 @@ absl::StatusOr<CtlCommand> ParseCtlCommand(std::span<const std::string> words) {
     command.request["arguments"] = {{"id", words[1]}};
     return command;
   }
+  if (word == "balloon" && words.size() == 2) {
+    CtlCommand command = Plain(word);
+    const bool key = words[1].starts_with("value=");
+    command.request["arguments"] = {
+        {"value", ParseCtlValue(key ? words[1].substr(6) : words[1])}};
+    return command;
+  }
   if (word == "qom-get" || word == "qom-set") return Qom(words);
   const std::string_view action = Lookup(kActions, word);
   if (word != "events" && action.empty()) return Generic(words);

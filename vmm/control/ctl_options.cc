@@ -29,6 +29,7 @@ commands
                          the same as a table, or JSON
   info WHAT              any other query-WHAT command
   resize-disk ID         tell the guest that a disk's file was resized
+  balloon SIZE           how much memory the guest shall keep; info balloon
   qom-get ID PROPERTY    a property of a device
   qom-set ID PROPERTY VALUE
   events                 print events until the VM ends

@@ -62,6 +62,10 @@ class MachineControl {
   virtual std::vector<VcpuInfo> vcpus() const = 0;
   virtual std::vector<DeviceInfo> devices() const = 0;
   virtual uint64_t memory_size() const = 0;
+  // How much the guest shall keep, and how much it says it does. Unavailable
+  // when the machine has no balloon.
+  virtual absl::Status SetBalloon(uint64_t bytes) = 0;
+  virtual absl::StatusOr<uint64_t> BalloonSize() const = 0;
   // Every vCPU's registers as text, for people; pauses the vCPUs briefly.
   virtual absl::StatusOr<std::string> RegistersText() = 0;
   // The devices' properties; all are there when the machine is built.

@@ -76,6 +76,11 @@ void RegisterQueries(QmpRegistry& registry, MachineControl& machine) {
                     [&machine](const QmpArguments&) {
                       return Json{{"base-memory", machine.memory_size()}};
                     });
+  registry.Register(
+      "query-balloon", [&machine](const QmpArguments&) -> absl::StatusOr<Json> {
+        KVMLET_ASSIGN_OR_RETURN(const uint64_t actual, machine.BalloonSize());
+        return Json{{"actual", actual}};
+      });
 }
 
 void RegisterActions(QmpRegistry& registry, MachineControl& machine) {
@@ -91,6 +96,11 @@ void RegisterActions(QmpRegistry& registry, MachineControl& machine) {
   registry.Register("system_reset", [&machine](const QmpArguments&) {
     return Done(machine.SystemReset());
   });
+  registry.Register(
+      "balloon", {{.name = "value", .type = QmpType::kUnsigned}},
+      [&machine](const QmpArguments& arguments) {
+        return Done(machine.SetBalloon(arguments.Unsigned("value")));
+      });
   registry.Register("quit", [&machine](const QmpArguments&) {
     machine.Quit();
     return Json::object();

@@ -2,7 +2,8 @@
 // The table of QMP commands: each feature registers its own by name, with the
 // arguments it takes, and gets them checked. A handler runs to its end on the
 // main loop and must not block; its error becomes QMP's (NotFound is class
-// DeviceNotFound, everything else GenericError).
+// DeviceNotFound, Unavailable is DeviceNotActive, everything else
+// GenericError).
 //
 // Threads: the main loop's thread only. QMP specification, "Issuing Commands".
 #ifndef KVMLET_VMM_CONTROL_QMP_REGISTRY_H_

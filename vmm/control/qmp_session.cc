@@ -22,8 +22,10 @@ Json GenericError(std::string_view description) {
 
 Json FromStatus(const absl::Status& status) {
   const absl::string_view text = status.message();
-  return Error(absl::IsNotFound(status) ? "DeviceNotFound" : "GenericError",
-               std::string_view(text.data(), text.size()));
+  const char* error_class = "GenericError";
+  if (absl::IsNotFound(status)) error_class = "DeviceNotFound";
+  if (absl::IsUnavailable(status)) error_class = "DeviceNotActive";
+  return Error(error_class, std::string_view(text.data(), text.size()));
 }
 
 std::string Line(const Json& json) { return DumpJson(json) + "\r\n"; }

@@ -52,6 +52,7 @@ constexpr char kEverything[] = R"({
   "disk": [{"path": "a,b=c.img", "ro": true, "queues": 2}, "b.img,direct"],
   "net": [{"passt": true, "mac": "52:54:00:00:00:01"}, {"tap": "t", "vhost":
   false}], "rng": false, "console": true, "vsock": {"cid": 5},
+  "balloon": {"reporting": true, "stats": 3},
   "serial": "file:s.log", "qmp": "unix:q", "verdict": "v", "events": "fd:3",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
   "on-reset": "exit", "log-level": "info"})";
@@ -87,6 +88,9 @@ void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.rng, b.rng);
   EXPECT_EQ(a.console, b.console);
   EXPECT_EQ(a.vsock_cid, b.vsock_cid);
+  ASSERT_TRUE(a.balloon && b.balloon);
+  EXPECT_EQ(a.balloon->reporting, b.balloon->reporting);
+  EXPECT_EQ(a.balloon->stats_interval, b.balloon->stats_interval);
   EXPECT_EQ(a.serial.kind, b.serial.kind);
   EXPECT_EQ(a.serial.path, b.serial.path);
   EXPECT_EQ(a.qmp_path, b.qmp_path);
@@ -117,6 +121,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--norng",
                             "--console",
                             "--vsock=cid=5",
+                            "--balloon=reporting,stats=3",
                             "--serial=file:s.log",
                             "--qmp=unix:q",
                             "--verdict=v",

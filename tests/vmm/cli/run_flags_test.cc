@@ -188,6 +188,17 @@ TEST(RunFlagsTest, Vsock) {
   EXPECT_EQ(ParseWith({"--vsock", "4294967294"})->vsock_cid, 4294967294u);
 }
 
+TEST(RunFlagsTest, Balloon) {
+  EXPECT_FALSE(ParseWith({})->balloon);
+  EXPECT_TRUE(ParseWith({"--balloon"})->balloon->reporting);
+  const auto config = ParseWith({"--balloon", "deflate-on-oom,stats=10,id=b"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FALSE(config->balloon->reporting);
+  EXPECT_TRUE(config->balloon->deflate_on_oom);
+  EXPECT_EQ(config->balloon->stats_interval, 10s);
+  EXPECT_EQ(config->balloon->id, "b");
+}
+
 TEST(RunFlagsTest, SerialOfEachKind) {
   EXPECT_EQ(ParseWith({"--serial=stdio"})->serial.kind, SerialKind::kStdio);
   EXPECT_EQ(ParseWith({"--serial=pty"})->serial.kind, SerialKind::kPty);

@@ -91,11 +91,14 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"--net", "tap=a,mac=52:54:00:12:34:056"},
         Wrong{"--net", "tap=a,mac=01:00:5e:00:00:01"},
         Wrong{"--net", "tap=a,mac=ff:ff:ff:ff:ff:ff"},
-        Wrong{"--net", "tap=a,mac=00:00:00:00:00:00"}, Wrong{"--vsock", ""},
-        Wrong{"--vsock", "cid=2"}, Wrong{"--vsock", "cid=4294967295"},
-        Wrong{"--vsock", "cid"}, Wrong{"--vsock", "cid=3,x"},
-        Wrong{"--serial", ""}, Wrong{"--serial", "file:"},
-        Wrong{"--serial", "tcp:1"}, Wrong{"--serial", "stdio,x"}));
+        Wrong{"--net", "tap=a,mac=00:00:00:00:00:00"},
+        Wrong{"--balloon", "report"}, Wrong{"--balloon", "stats=-1"},
+        Wrong{"--balloon", "id="}, Wrong{"--balloon", "id=a b"},
+        Wrong{"--vsock", ""}, Wrong{"--vsock", "cid=2"},
+        Wrong{"--vsock", "cid=4294967295"}, Wrong{"--vsock", "cid"},
+        Wrong{"--vsock", "cid=3,x"}, Wrong{"--serial", ""},
+        Wrong{"--serial", "file:"}, Wrong{"--serial", "tcp:1"},
+        Wrong{"--serial", "stdio,x"}));
 
 INSTANTIATE_TEST_SUITE_P(
     Control, WrongValueTest,

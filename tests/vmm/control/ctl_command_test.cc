@@ -44,6 +44,9 @@ TEST(CtlCommandTest, InfoBecomesAQuery) {
 TEST(CtlCommandTest, ResizeDiskTakesOneId) {
   EXPECT_EQ(Request({"resize-disk", "7"}),
             R"({"arguments":{"id":"7"},"execute":"__org.kvmlet_resize-disk"})");
+  EXPECT_EQ(Request({"balloon", "1G"}),
+            R"({"arguments":{"value":1073741824},"execute":"balloon"})");
+  EXPECT_EQ(Request({"balloon", "value=1G"}), Request({"balloon", "1G"}));
   EXPECT_EQ(Request({"qom-set", "vm0", "requested-size", "1G"}),
             R"({"arguments":{"path":"vm0","property":"requested-size",)"
             R"("value":1073741824},"execute":"qom-set"})");

@@ -5,6 +5,7 @@
 #define KVMLET_TESTS_VMM_CONTROL_FAKE_MACHINE_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -64,6 +65,15 @@ class FakeMachine : public MachineControl {
   std::vector<VcpuInfo> vcpus() const override { return vcpu_list; }
   std::vector<DeviceInfo> devices() const override { return device_list; }
   uint64_t memory_size() const override { return 512ull << 20; }
+  absl::Status SetBalloon(uint64_t bytes) override {
+    if (!balloon) return absl::UnavailableError("No balloon device");
+    balloon = bytes;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<uint64_t> BalloonSize() const override {
+    if (!balloon) return absl::UnavailableError("No balloon device");
+    return *balloon;
+  }
   absl::StatusOr<std::string> RegistersText() override {
     if (!error.ok()) return error;
     return registers;
@@ -81,6 +91,7 @@ class FakeMachine : public MachineControl {
   int quits = 0;
   std::vector<std::string> resized;
   std::string registers = "vcpu 0\n  rip 1000\n";
+  std::optional<uint64_t> balloon;
   QomObjects qom;
   std::vector<StatsGroup> stats;
   std::vector<VcpuInfo> vcpu_list = {{.index = 0,

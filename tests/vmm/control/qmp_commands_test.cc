@@ -70,6 +70,16 @@ TEST_F(QmpCommandsTest, SmallQueries) {
   EXPECT_EQ(Run("query-memory-size-summary"), R"({"base-memory":536870912})");
 }
 
+TEST_F(QmpCommandsTest, BalloonNeedsADevice) {
+  EXPECT_EQ(Run("query-balloon"), "!No balloon device");
+  EXPECT_EQ(Run("balloon", {{"value", 5u}}), "!No balloon device");
+  machine_.balloon = 1;
+  EXPECT_EQ(Run("balloon", {{"value", 5u}}), "{}");
+  EXPECT_EQ(Run("query-balloon"), R"({"actual":5})");
+  EXPECT_EQ(Run("balloon", {{"value", -1}}),
+            "!Invalid parameter type for 'value', expected: uint64");
+}
+
 TEST_F(QmpCommandsTest, QueryCpusFastHasQemusFields) {
   const auto result = registry_.Run("query-cpus-fast", Json::object());
   ASSERT_TRUE(result.ok());
