@@ -39,12 +39,17 @@ usage_error() {
 # need_value FLAG COUNT: a flag that takes a value must be followed by one.
 need_value() { [ "$2" -ge 2 ] || usage_error "$1 needs a value"; }
 
-# host_arch: this machine's, in the words of --arch.
-host_arch() {
+# machine_arch: this machine's, in the words of --arch.
+machine_arch() {
     case $(uname -m) in
         aarch64) echo arm64 ;;
         *) uname -m ;;
     esac
+}
+
+# host_arch: the same of the machine that builds: in the lab, that is the one outside.
+host_arch() {
+    if [ -n "${LAB_HOST_ARCH:-}" ]; then echo "$LAB_HOST_ARCH"; else machine_arch; fi
 }
 
 # debian_arch ARCH: the same in Debian's words.

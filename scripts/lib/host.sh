@@ -9,9 +9,14 @@ kvm_runs_linux() {
     timeout 20 "$KVMLET_BUILD/kvmlet" doctor --probe >/dev/null 2>&1 </dev/null
 }
 
-# choose_host: prints 'host' or 'lab' and says which and why. KVMLET_HOST=host|lab decides beforehand.
+# choose_host ARCH: prints 'host' or 'lab' and says which and why. KVMLET_HOST=host|lab decides beforehand.
 choose_host() {
     local choice=${KVMLET_HOST:-}
+    if [ "$1" != "$(machine_arch)" ]; then
+        say "guests run in the $1 lab, an emulated machine"
+        echo lab
+        return
+    fi
     case $choice in
         lab) say "guests run in the lab, an emulated machine, as KVMLET_HOST asks" ;;
         host) say "guests run on this machine's KVM, as KVMLET_HOST asks" ;;

@@ -5,12 +5,12 @@
 
 LAB_SOURCES=$KVMLET_ROOT/scripts/lib/lab
 
-# lab_image_make TREE IMAGE
+# lab_image_make TREE IMAGE ROOT: with the busybox of the root directory that is the lab's user space.
 lab_image_make() {
-    local tree=$1 image=$2 work module
+    local tree=$1 image=$2 root=$3 work module
     work=$(mktemp -d "$KVMLET_BUILD/lab/image.XXXXXX")
     mkdir -p "$work"/{bin,proc,sys,dev,modules}
-    cp "$(command -v busybox)" "$work/bin/busybox"
+    cp "$root/bin/busybox" "$work/bin/busybox"
     install -m 755 "$LAB_SOURCES/init" "$work/init"
     install -m 755 "$LAB_SOURCES/agent" "$work/agent"
     # shellcheck disable=SC2046 # one word a module
@@ -25,15 +25,15 @@ lab_image_make() {
     mv "$image.new" "$image"
 }
 
-# lab_image ARCH VERSION: prints the image, made when it is missing or older than its sources.
+# lab_image ARCH VERSION ROOT: prints the image, made when it is missing or older than its sources.
 lab_image() {
     local tree image source
     tree=$(kernel_tree "$1" "$2")
     image=$KVMLET_BUILD/lab/$1/initrd-$2.img
     mkdir -p "$(dirname "$image")"
-    for source in "$tree/release" "$LAB_SOURCES"/{init,agent,modules}; do
+    for source in "$tree/release" "$3/bin/busybox" "$LAB_SOURCES"/{init,agent,modules}; do
         if [ ! "$image" -nt "$source" ]; then
-            with_lock lab-image lab_image_make "$tree" "$image" >&2
+            with_lock lab-image lab_image_make "$tree" "$image" "$3" >&2
             break
         fi
     done

@@ -30,8 +30,15 @@ CROSS_TOOLS="
     g++-aarch64-linux-gnu           # the compiler; its libraries are unpacked into build/sysroot
     qemu-user-static|qemu-user      # runs what it has built
 "
+
+# The user space of the lab of another architecture, and the programs of its guest images.
+LAB_PACKAGES="
+    base-files base-passwd bash dash coreutils libc-bin ncurses-base hostname debianutils
+    util-linux mount procps kmod iproute2 sed grep mawk findutils diffutils tar gzip cpio
+    busybox-static pciutils e2fsprogs device-tree-compiler passt python3 strace tmux
+"
 PACKAGES="$LIBRARIES $TOOLS"
-[ "$(uname -m)" = aarch64 ] || PACKAGES="$PACKAGES $CROSS_TOOLS"
+[ "$(host_arch)" = arm64 ] || PACKAGES="$PACKAGES $CROSS_TOOLS"
 
 # list_words TEXT: its words, one a line, without the comments.
 list_words() { printf '%s\n' "$1" | sed 's/#.*//' | tr -s ' \t' '\n' | grep .; }

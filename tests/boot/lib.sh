@@ -12,9 +12,12 @@
 # It runs in a directory of its own, ends at the first assertion that does not hold, and gets one
 # line of the report. Files it leaves are kept when it fails.
 
-KVMLET_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
-KVMLET=$KVMLET_ROOT/build/kvmlet
-GUEST_DIR=$KVMLET_ROOT/build/guest/$(uname -m)
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
+# What runs here: the guests are of this machine's architecture, x86_64 or arm64.
+ARCH=$(machine_arch)
+KVMLET=$(kvmlet_binary "$ARCH")
+GUEST_DIR=$KVMLET_BUILD/guest/$ARCH
+TEST_PROGRAMS=$(build_folder "$ARCH")/tests
 # Generous: a loaded machine emulating a machine that runs a virtual one is slow.
 KV_TIMEOUT=${KV_TIMEOUT:-150s}
 KV_STATUS=0

@@ -4,7 +4,7 @@
 
 check_unit() { # check_unit MODULE PROGRAM FILTER
     needs_lab
-    local program=$KVMLET_ROOT/build/release/tests/devices/virtio/$2
+    local program=$TEST_PROGRAMS/devices/virtio/$2
     [ -x "$program" ] || skip "$2 is not built"
     modprobe tun
     modprobe "$1" || skip "no $1 here"
