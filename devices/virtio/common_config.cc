@@ -41,8 +41,9 @@ uint32_t Half(uint64_t features, uint32_t select) {
 
 CommonConfig::CommonConfig(uint64_t offered,
                            std::span<const uint16_t> queue_sizes,
-                           uint16_t vectors, LogLimiter& log)
+                           uint16_t vectors, LogLimiter& log, uint64_t required)
     : offered_(offered),
+      required_(required | kFeatureVersion1),
       queue_sizes_(queue_sizes.begin(), queue_sizes.end()),
       vector_count_(vectors),
       log_(log),
@@ -140,7 +141,7 @@ CommonConfig::Action CommonConfig::WriteStatus(uint8_t value) {
   unsigned added = value & kDriverBits & ~unsigned{before};
   if ((added & kStatusFeaturesOk) != 0 &&
       ((driver_features_ & ~offered_) != 0 ||
-       (driver_features_ & kFeatureVersion1) == 0)) {
+       (required_ & ~driver_features_) != 0)) {
     log_.Warn(absl::StrFormat("features 0x%x refused", driver_features_));
     added &= ~unsigned{kStatusFeaturesOk};
   }

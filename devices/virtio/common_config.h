@@ -26,9 +26,10 @@ class CommonConfig {
   // What a write asks the transport to do.
   enum class Action { kNone, kReset, kStart };
 
-  // `offered` is every feature bit; `vectors` the MSI-X table size.
+  // `offered` is every feature bit; `vectors` the MSI-X table size;
+  // `required` what a driver must accept beside VERSION_1.
   CommonConfig(uint64_t offered, std::span<const uint16_t> queue_sizes,
-               uint16_t vectors, LogLimiter& log);
+               uint16_t vectors, LogLimiter& log, uint64_t required = 0);
 
   void Read(uint64_t offset, std::span<std::byte> data) const;
   Action Write(uint64_t offset, std::span<const std::byte> data);
@@ -54,6 +55,7 @@ class CommonConfig {
   uint16_t CheckVector(uint64_t value) const;
 
   const uint64_t offered_;
+  const uint64_t required_;
   const std::vector<uint16_t> queue_sizes_;
   const uint16_t vector_count_;
   LogLimiter& log_;

@@ -37,6 +37,10 @@ class DeviceEvents {
   virtual void NotifyQueue(uint16_t queue) = 0;
   // "Configuration change notification".
   virtual void NotifyConfig() = 0;
+  // A field of the configuration space is about to change: called with the
+  // lock held that ReadConfig takes, so that a driver that reads a wide field
+  // in halves sees by the generation that it must read again.
+  virtual void ConfigChanging() {}
   // The driver broke the protocol (or the host failed for good): sets
   // DEVICE_NEEDS_RESET and notifies. The device then stops using its queues.
   virtual void SetNeedsReset(std::string_view reason) = 0;
@@ -68,8 +72,15 @@ class VirtioDevice {
   // Device-specific feature bits; the transport adds VERSION_1,
   // INDIRECT_DESC and EVENT_IDX.
   virtual uint64_t device_features() const = 0;
+  // Those of them without which the device does not work: the transport keeps
+  // FEATURES_OK from a driver that leaves one out.
+  virtual uint64_t required_features() const { return 0; }
   // Largest size of every queue, a power of two up to 32768.
   virtual std::span<const uint16_t> queue_sizes() const = 0;
+
+  // Once, before the guest runs, for devices whose configuration changes also
+  // while no driver is active. The events outlive the device's data path.
+  virtual void Attach(DeviceEvents& /*events*/) {}
 
   // Device configuration space. The transport has cut the access to
   // config_size(); reads beyond it give zeroes.

@@ -84,12 +84,14 @@ VirtioPciTransport::VirtioPciTransport(std::unique_ptr<VirtioDevice> device,
       log_(device_->name()),
       offered_(device_->device_features() | kFeatureVersion1 |
                kFeatureIndirectDesc | kFeatureEventIdx),
-      common_(offered_, device_->queue_sizes(), VectorsFor(*device_), log_) {
+      common_(offered_, device_->queue_sizes(), VectorsFor(*device_), log_,
+              device_->required_features()) {
   AddBar({.index = kBar,
           .size = kBarSize,
           .is_64bit = true,
           .prefetchable = true});
   AddCapabilities();
+  device_->Attach(*this);
 }
 
 VirtioPciTransport::~VirtioPciTransport() {

@@ -98,6 +98,7 @@ class VirtioPciTransport final : public pci::PciFunction, private DeviceEvents {
   // DeviceEvents.
   void NotifyQueue(uint16_t queue) override;
   void NotifyConfig() override;
+  void ConfigChanging() override { common_.BumpGeneration(); }
   void SetNeedsReset(std::string_view reason) override;
   int QueueCallFd(uint16_t queue) override;
   void Interrupt(uint16_t vector, uint8_t isr_bit);

@@ -57,6 +57,29 @@ class CommonConfigTest : public ::testing::Test {
   CommonConfig config_{kOffered, sizes_, /*vectors=*/3, log_};
 };
 
+TEST_F(CommonConfigTest, ADriverMustAcceptWhatTheDeviceRequires) {
+  CommonConfig strict(kOffered, sizes_, /*vectors=*/3, log_,
+                      /*required=*/0x10);
+  const auto write = [&strict](uint64_t offset, size_t width, uint64_t value) {
+    std::array<std::byte, 8> bytes{};
+    StoreLe(value, bytes);
+    strict.Write(offset, std::span(bytes).first(width));
+  };
+  const auto negotiate = [&](uint64_t low) {
+    strict.Reset();
+    write(kDriverFeatureSelect, 4, 1);
+    write(kDriverFeature, 4, kFeatureVersion1 >> 32);
+    write(kDriverFeatureSelect, 4, 0);
+    write(kDriverFeature, 4, low);
+    write(kStatus, 1, kStatusFeaturesOk);
+    std::array<std::byte, 1> status{};
+    strict.Read(kStatus, status);
+    return LoadLe(status) == kStatusFeaturesOk;
+  };
+  EXPECT_FALSE(negotiate(0));
+  EXPECT_TRUE(negotiate(0x10));
+}
+
 TEST_F(CommonConfigTest, ShowsOfferedFeaturesByHalves) {
   EXPECT_EQ(Read(kDeviceFeature, 4), kOffered & 0xffffffff);
   Write(kDeviceFeatureSelect, 4, 1);
