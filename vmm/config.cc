@@ -2,6 +2,7 @@
 #include "vmm/config.h"
 
 #include <algorithm>
+#include <bit>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,8 @@ namespace {
 constexpr uint32_t kMostCpus = 4096;
 constexpr uint64_t kLeastMemory = 1ull << 20;
 constexpr uint64_t kMostMemory = 1ull << 46;
+// A smaller block could not give a huge page back.
+constexpr uint64_t kLeastBlock = 2ull << 20;
 constexpr size_t kMostNodes = 64;
 constexpr uint8_t kLocalDistance = 10;
 constexpr size_t kLongestId = 64;
@@ -228,6 +231,33 @@ absl::Status CheckNet(const NetConfig& net) {
   return CheckMac(net);
 }
 
+absl::Status CheckVirtioMem(const VirtioMemConfig& mem, size_t nodes) {
+  const uint64_t page = BackingPageSize(mem.backing.kind);
+  const uint64_t block =
+      mem.block == 0 ? std::max(kLeastBlock, page) : mem.block;
+  if (!std::has_single_bit(block) || block < kLeastBlock || block < page) {
+    return Wrong("--virtio-mem: block=", block,
+                 " must be a power of two, at least ",
+                 std::max(kLeastBlock, page));
+  }
+  if (mem.max == 0 || mem.max % block != 0 || mem.max > kMostMemory) {
+    return Wrong("--virtio-mem: max=", mem.max, " must be a multiple of ",
+                 block, ", above zero and at most 64T");
+  }
+  if (mem.size % block != 0) {
+    return Wrong("--virtio-mem: size=", mem.size, " is not a multiple of ",
+                 block);
+  }
+  if (mem.size > mem.max) {
+    return Wrong("--virtio-mem: size=", mem.size, " is above max=", mem.max);
+  }
+  if (mem.node && *mem.node >= nodes) {
+    return Wrong("--virtio-mem: node=", *mem.node,
+                 " is not there; --numa makes ", nodes, " nodes");
+  }
+  return absl::OkStatus();
+}
+
 // Checks one id and adds it to `ids`.
 absl::Status CheckId(const char* flag, const std::string& id,
                      std::vector<std::string_view>& ids) {
@@ -257,6 +287,10 @@ absl::Status CheckDevices(const VmConfig& config) {
   }
   if (config.balloon) {
     KVMLET_RETURN_IF_ERROR(CheckId("--balloon", config.balloon->id, ids));
+  }
+  for (const VirtioMemConfig& mem : config.virtio_mems) {
+    KVMLET_RETURN_IF_ERROR(CheckVirtioMem(mem, config.numa.size()));
+    KVMLET_RETURN_IF_ERROR(CheckId("--virtio-mem", mem.id, ids));
   }
   if (config.vsock_cid && (*config.vsock_cid < kFirstGuestCid ||
                            *config.vsock_cid > kLastGuestCid)) {

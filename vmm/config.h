@@ -84,6 +84,16 @@ struct HangConfig {
   bool gdb = false;
 };
 
+// Memory that the guest plugs and unplugs as the host requests.
+struct VirtioMemConfig {
+  std::string id;
+  uint64_t max = 0;
+  uint64_t size = 0;   // requested at the start
+  uint64_t block = 0;  // 0: what the host can map at once
+  std::optional<uint32_t> node;
+  BackingOptions backing;
+};
+
 struct VmConfig {
   std::string name;  // may be empty
   std::string kernel;
@@ -95,6 +105,7 @@ struct VmConfig {
   std::vector<NumaNodeConfig> numa;
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
+  std::vector<VirtioMemConfig> virtio_mems;
   bool rng = true;
   // The virtio console carries the verdict port; with `console` its first
   // port is also the guest's hvc0 on the terminal.

@@ -34,6 +34,7 @@ absl::Status Machine::CreateCore() {
       plan_, arch::PlanMemory(*system_, context_.config.memory.size));
   KVMLET_ASSIGN_OR_RETURN(
       memory_, GuestMemory::Create(plan_->ram, context_.config.memory.backing));
+  KVMLET_RETURN_IF_ERROR(PlaceMemoryDevices());
   KVMLET_ASSIGN_OR_RETURN(
       vm_, KvmVm::Create(*system_, arch::VmType(*system_, *plan_)));
   KVMLET_RETURN_IF_ERROR(vm_->MapMemory(*memory_));
@@ -242,6 +243,7 @@ void Machine::DoReset(ShutdownCause cause) {
 
 absl::Status Machine::ResetGuest() {
   pci_->Reset();
+  memory_devices_->SystemReset();
   // From here on nobody asks for anything: what was asked before is void.
   ++boot_;
   requested_ = false;

@@ -34,7 +34,9 @@
 #include "vmm/kvm/kvm_stats.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_vm.h"
+#include "vmm/memory/gpa_allocator.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/memory_devices.h"
 #include "vmm/vcpu.h"
 #include "vmm/verdict.h"
 #include "vmm/verdict_port.h"
@@ -103,6 +105,7 @@ class Machine final : public GuestRequests,
   std::vector<VcpuInfo> vcpus() const override;
   std::vector<DeviceInfo> devices() const override { return device_infos_; }
   uint64_t memory_size() const override;
+  MemoryControl& memory() override { return *memory_devices_; }
   absl::Status SetBalloon(uint64_t bytes) override;
   absl::StatusOr<uint64_t> BalloonSize() const override;
   absl::StatusOr<std::string> RegistersText() override;
@@ -123,6 +126,8 @@ class Machine final : public GuestRequests,
   absl::Status AttachDisk(const DiskConfig& config);
   absl::Status AttachNet(const NetConfig& config);
   absl::Status AttachVsock(uint64_t cid);
+  absl::Status PlaceMemoryDevices();
+  absl::Status AttachVirtioMem(size_t index);
   absl::Status AttachBalloon(const BalloonConfig& config);
   absl::Status AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
                             std::string id, std::string backend);
@@ -164,6 +169,9 @@ class Machine final : public GuestRequests,
   std::vector<std::unique_ptr<IoThread>> io_threads_;
   EventLoop* shared_loop_ = nullptr;  // one of them
   std::unique_ptr<VerdictPort> verdict_port_;
+  // Where memory devices lie in guest-physical space: what is left of it.
+  std::optional<GpaAllocator> device_window_;
+  std::unique_ptr<MemoryDevices> memory_devices_;
   std::unique_ptr<BalloonControl> balloon_;
   std::unique_ptr<pci::PciRoot> pci_;
   std::vector<DeviceInfo> device_infos_;

@@ -46,6 +46,9 @@ absl::Status Machine::AttachDevices() {
     KVMLET_RETURN_IF_ERROR(AttachNet(net));
   }
   if (config.balloon) KVMLET_RETURN_IF_ERROR(AttachBalloon(*config.balloon));
+  for (size_t i = 0; i < memory_devices_->count(); ++i) {
+    KVMLET_RETURN_IF_ERROR(AttachVirtioMem(i));
+  }
   if (config.vsock_cid) {
     KVMLET_RETURN_IF_ERROR(AttachVsock(*config.vsock_cid));
   }
@@ -165,6 +168,24 @@ absl::Status Machine::AttachVsock(uint64_t cid) {
   KVMLET_ASSIGN_OR_RETURN(EventLoop* const loop, SharedIoLoop());
   KVMLET_ASSIGN_OR_RETURN(auto vsock, virtio::VsockDevice::Create(cid, *loop));
   return AttachVirtio(std::move(vsock), "vsock0", absl::StrCat("cid ", cid));
+}
+
+absl::Status Machine::PlaceMemoryDevices() {
+  memory_devices_ = std::make_unique<MemoryDevices>(
+      context_.config, context_.loop, context_.events);
+  const std::optional<AddressRange>& window = plan_->device_memory;
+  device_window_.emplace(Gpa{window ? window->base() : 0},
+                         window ? window->size() : 0);
+  return memory_devices_->Place(*plan_, *device_window_, *memory_);
+}
+
+// A thread each: a plug may take long, and devices work side by side.
+absl::Status Machine::AttachVirtioMem(size_t index) {
+  const std::string& id = memory_devices_->config(index).id;
+  KVMLET_ASSIGN_OR_RETURN(EventLoop* const loop, AddIoThread(id));
+  KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<virtio::MemDevice> device,
+                          memory_devices_->Build(index, *vm_, *loop, objects_));
+  return AttachVirtio(std::move(device), id, memory_devices_->BackingOf(index));
 }
 
 }  // namespace kvmlet

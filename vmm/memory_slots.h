@@ -11,6 +11,7 @@
 #ifndef KVMLET_VMM_MEMORY_SLOTS_H_
 #define KVMLET_VMM_MEMORY_SLOTS_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -38,6 +39,7 @@ class MemorySlots final : public MemoryListener {
 
   // Removes the slots without a plugged block now.
   void RemoveIdle();
+  // From any thread.
   size_t count() const { return count_; }
 
  private:
@@ -49,7 +51,7 @@ class MemorySlots final : public MemoryListener {
   const DeviceMemory& memory_;
   EventLoop& loop_;
   std::vector<std::optional<uint32_t>> slots_;  // KVM's numbers
-  size_t count_ = 0;
+  std::atomic<size_t> count_{0};
   std::optional<EventLoop::TimerId> timer_;
 };
 

@@ -58,6 +58,13 @@ AcpiMachine DescribeMachine(const PlatformContext& context,
       if (cpu < machine.cpus.size()) machine.cpus[cpu].node = n;
     }
   }
+  // Only where there are nodes: a range that may be filled later makes Linux
+  // set memory aside for devices that cannot reach it.
+  for (const HotplugRange& hotplug : context.plan.hotplug) {
+    if (hotplug.node >= machine.nodes.size()) continue;
+    machine.nodes[hotplug.node].memory.push_back(
+        {.range = ToAcpi(hotplug.range), .hotplug = true});
+  }
   return machine;
 }
 

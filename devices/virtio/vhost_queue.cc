@@ -27,6 +27,12 @@ std::vector<VhostRegion> VhostRegions(const GuestMemory& memory) {
   for (const RamRegion& region : memory.regions()) {
     regions.push_back({region.base.value, region.size, region.host});
   }
+  // The whole of it: what is not plugged has no pages there, or scratch ones
+  // that are counted, and host addresses never change.
+  for (const auto& device : memory.devices()) {
+    const RamRegion all = device->Part(0, device->block_count());
+    regions.push_back({all.base.value, all.size, all.host});
+  }
   return regions;
 }
 

@@ -63,6 +63,25 @@ constexpr KeySpec kBalloonKeys[] = {
     {"id", "NAME", "its name in QMP (default: balloon0)", ""},
 };
 
+constexpr KeySpec kVirtioMemKeys[] = {
+    {"id", "NAME", "its name in QMP (default: vm0, vm1, ...)", ""},
+    {"max", "SIZE", "the most it may ever have; only address space", ""},
+    {"size", "SIZE", "what the guest is asked to plug at first (default: 0)",
+     ""},
+    {"block", "SIZE",
+     "the unit, a power of two (default: the host's huge page)", ""},
+    {"node", "N", "the NUMA node that its memory belongs to", ""},
+    {"prealloc", "",
+     "populate memory when it is plugged, or tell the guest "
+     "that the host is busy",
+     ""},
+    {"hugepages", "2M|1G", "back it with pages of the host's hugetlb pool",
+     "2M 1G"},
+    {"shared", "", "back it with a memfd, that another process can map", ""},
+    {"file", "PATH", "back it with this file, whose content is discarded",
+     "@file"},
+};
+
 constexpr KeySpec kVsockKeys[] = {
     {"cid", "N", "the guest's context id, 3 to 4294967294", ""},
 };
@@ -123,6 +142,13 @@ constexpr FlagSpec kRunFlags[] = {
      .value = "tap=NAME|passt|fd=N[,KEY...]",
      .text = "Adds a network interface.",
      .keys = kNetKeys},
+    {.name = "virtio-mem",
+     .repeats = true,
+     .section = "Devices",
+     .value = "max=SIZE[,KEY...]",
+     .text = "Adds memory that the guest plugs and unplugs while it runs, as "
+             "kvmlet ctl SOCKET resize ID SIZE asks it to.",
+     .keys = kVirtioMemKeys},
     {.name = "rng",
      .type = kBool,
      .section = "Devices",

@@ -13,6 +13,7 @@
 #include "vmm/cli/config_file.h"
 #include "vmm/cli/run_specs.h"
 #include "vmm/cli/text.h"
+#include "vmm/cli/virtio_mem_spec.h"
 
 // Names, types and defaults. The texts are in flag_table.cc, where the help,
 // the manual page and the completion find them too. A flag that may be repeated
@@ -26,6 +27,7 @@ DEFINE_string(memory, "512M", "");
 DEFINE_string(numa, "", "");
 DEFINE_string(disk, "", "");
 DEFINE_string(net, "", "");
+DEFINE_string(virtio_mem, "", "");
 DEFINE_bool(rng, true, "");
 DEFINE_bool(console, false, "");
 DEFINE_string(balloon, "", "");
@@ -90,6 +92,9 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   if (flag == "numa") return Append(ParseNuma(text), config.numa);
   if (flag == "disk") return Append(ParseDisk(text), config.disks);
   if (flag == "net") return Append(ParseNet(text), config.nets);
+  if (flag == "virtio-mem") {
+    return Append(ParseVirtioMem(text), config.virtio_mems);
+  }
   if (flag == "serial") return Assign(ParseSerial(text), config.serial);
   if (flag == "qmp") return Assign(ParseQmp(text), config.qmp_path);
   if (flag == "events") return Assign(ParseEvents(text), config.events);
@@ -182,6 +187,7 @@ absl::StatusOr<VmConfig> BuildRunConfig(const ArgWalk& walk) {
   config.verdict_path = FLAGS_verdict;
   NameDevices("disk", config.disks);
   NameDevices("net", config.nets);
+  NameDevices("vm", config.virtio_mems);
   KVMLET_RETURN_IF_ERROR(
       WithExitStatus(config.Validate(),
                      from_file ? ExitStatus::kBadInput : ExitStatus::kUsage));

@@ -11,6 +11,7 @@
 #include "vmm/control/ctl_command.h"
 #include "vmm/control/ctl_format.h"
 #include "vmm/control/ctl_options.h"
+#include "vmm/control/ctl_resize.h"
 #include "vmm/control/json.h"
 #include "vmm/control/qmp_client.h"
 
@@ -24,6 +25,7 @@ constexpr int kUnavailable = 69;
 constexpr int kTimedOut = 124;
 
 constexpr std::chrono::seconds kDefaultTimeout{10};
+constexpr std::chrono::seconds kWaitTimeout{60};
 
 QmpClient::Deadline After(std::chrono::nanoseconds duration) {
   const auto now = std::chrono::steady_clock::now();
@@ -42,6 +44,7 @@ class Ctl {
 
  private:
   int RunCommand(const CtlCommand& command);
+  int Follow(const std::string& id);
   int WaitForEvent();
   int PrintEvents();
   int Error(int status, std::string_view text);
@@ -90,6 +93,7 @@ int Ctl::Run(const CtlCommand* command) {
   if (command != nullptr) {
     const int status = RunCommand(*command);
     if (status != kDone) return status;
+    if (options_.wait) return Follow(command->resizes);
   }
   return options_.wait_event.empty() ? kDone : WaitForEvent();
 }
@@ -114,6 +118,12 @@ int Ctl::RunCommand(const CtlCommand& command) {
                          : FormatResult(name, reply->result));
   out_.flush();
   return kDone;
+}
+
+int Ctl::Follow(const std::string& id) {
+  const absl::Status status = FollowResize(
+      *client_, id, After(options_.timeout.value_or(kWaitTimeout)), out_);
+  return status.ok() ? kDone : Error(status);
 }
 
 void Ctl::PrintEvent(const Json& event) {
@@ -175,6 +185,9 @@ int CtlMain(std::span<const std::string> args, std::ostream& out,
   if (options->words.empty()) return ctl.Run(nullptr);
   const absl::StatusOr<CtlCommand> command = ParseCtlCommand(options->words);
   if (!command.ok()) return usage(command.status());
+  if (options->wait && command->resizes.empty()) {
+    return usage(absl::InvalidArgumentError("--wait goes with resize ID SIZE"));
+  }
   return ctl.Run(&*command);
 }
 

@@ -122,6 +122,17 @@ absl::StatusOr<CtlCommand> Qom(std::span<const std::string> words) {
   return command;
 }
 
+// resize ID SIZE
+absl::StatusOr<CtlCommand> Resize(std::span<const std::string> words) {
+  if (words.size() != 3) return Usage("resize takes ID SIZE");
+  CtlCommand command = Plain("qom-set");
+  KVMLET_ASSIGN_OR_RETURN(const uint64_t size, ParseSize("resize", words[2]));
+  command.request["arguments"] = {
+      {"path", words[1]}, {"property", "requested-size"}, {"value", size}};
+  command.resizes = words[1];
+  return command;
+}
+
 // Whole digits with an optional sign, as JSON has them.
 std::optional<Json> Number(const std::string& text) {
   const char* const first = text.data();
@@ -174,6 +185,7 @@ absl::StatusOr<CtlCommand> ParseCtlCommand(std::span<const std::string> words) {
         {"value", ParseCtlValue(key ? words[1].substr(6) : words[1])}};
     return command;
   }
+  if (word == "resize") return Resize(words);
   if (word == "qom-get" || word == "qom-set") return Qom(words);
   const std::string_view action = Lookup(kActions, word);
   if (word != "events" && action.empty()) return Generic(words);

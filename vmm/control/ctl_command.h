@@ -17,6 +17,7 @@ struct CtlCommand {
   Json request;           // an object with "execute"; null for `events`
   bool is_guess = false;  // the name was not one of ours: it may not exist
   bool ends_vm = false;   // the VM may be gone before it answers
+  std::string resizes{};  // the memory device that --wait follows
 };
 
 absl::StatusOr<CtlCommand> ParseCtlCommand(std::span<const std::string> words);

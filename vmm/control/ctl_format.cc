@@ -108,6 +108,32 @@ std::string Stats(const Json& result) {
   return Table(rows);
 }
 
+std::string Mebibytes(const Json& object, const std::string& key) {
+  return absl::StrCat(Integer(object, key) >> 20);
+}
+
+std::string MemoryDevices(const Json& result) {
+  std::vector<Row> rows = {{"ID", "NODE", "PLUGGED", "REQUESTED", "MAX",
+                            "BLOCK", "BACKING", "STATE"}};
+  std::string reasons;
+  for (const Json& device : result) {
+    const Json* data = Member(device, "data");
+    if (data == nullptr) continue;
+    const std::string state = Word(*data, "__org.kvmlet_state");
+    rows.push_back({Word(*data, "id"), Word(*data, "node"),
+                    Mebibytes(*data, "size") + "M",
+                    Mebibytes(*data, "requested-size") + "M",
+                    Mebibytes(*data, "max-size") + "M",
+                    Mebibytes(*data, "block-size") + "M",
+                    Word(*data, "__org.kvmlet_backing"), state});
+    if (state != "complete") {
+      absl::StrAppend(&reasons, Word(*data, "id"), ": ",
+                      Word(*data, "__org.kvmlet_reason"), "\n");
+    }
+  }
+  return Table(rows) + reasons;
+}
+
 std::string Commands(const Json& result) {
   std::string text;
   for (const Json& command : result) text += Word(command, "name") + "\n";
@@ -133,6 +159,7 @@ std::string FormatResult(std::string_view command, const Json& result) {
       {"query-version", Version},
       {"query-cpus-fast", Cpus},
       {"query-commands", Commands},
+      {"query-memory-devices", MemoryDevices},
       {"__org.kvmlet_query-devices", Devices},
       {"__org.kvmlet_query-metrics", Text},
       {"__org.kvmlet_query-registers", Text},

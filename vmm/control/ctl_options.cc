@@ -28,6 +28,8 @@ commands
   query-stats target=vm|vcpu
                          the same as a table, or JSON
   info WHAT              any other query-WHAT command
+  info memory-devices    memory that the guest plugs and unplugs
+  resize ID SIZE         ask the guest to plug or unplug up to this size
   resize-disk ID         tell the guest that a disk's file was resized
   balloon SIZE           how much memory the guest shall keep; info balloon
   qom-get ID PROPERTY    a property of a device
@@ -43,6 +45,7 @@ quotes keep a string that looks like something else: id='"7"'.
 options
   --json                 print results and events as JSON, one a line
   --timeout DURATION     give up after 500ms, 10s (default), 2m
+  --wait                 with resize: until the guest has done so, 60s
   --wait-event NAME      then wait for an event, for example SHUTDOWN
   --help
 
@@ -75,6 +78,10 @@ absl::StatusOr<bool> TakeOption(std::span<const std::string> args, size_t& at,
   const std::string word = args[at];
   if (word == "--help" || word == "-h") {
     options.help = true;
+    return true;
+  }
+  if (word == "--wait") {
+    options.wait = true;
     return true;
   }
   if (word == "--json") {

@@ -19,6 +19,7 @@ namespace kvmlet {
 struct CtlOptions {
   bool help = false;
   bool json = false;
+  bool wait = false;
   std::optional<std::chrono::nanoseconds> timeout;  // ten seconds when unset
   std::string wait_event;                           // empty: do not wait
   std::string socket;                               // without "unix:"

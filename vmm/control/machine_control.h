@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "vmm/base/stats.h"
+#include "vmm/control/memory_control.h"
 
 namespace kvmlet {
 
@@ -61,7 +62,8 @@ class MachineControl {
   virtual std::string arch_name() const = 0;  // "x86_64", as QEMU names it
   virtual std::vector<VcpuInfo> vcpus() const = 0;
   virtual std::vector<DeviceInfo> devices() const = 0;
-  virtual uint64_t memory_size() const = 0;
+  virtual uint64_t memory_size() const = 0;  // RAM of the start
+  virtual MemoryControl& memory() = 0;       // and what comes and goes
   // How much the guest shall keep, and how much it says it does. Unavailable
   // when the machine has no balloon.
   virtual absl::Status SetBalloon(uint64_t bytes) = 0;

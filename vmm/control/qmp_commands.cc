@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/control/memory_commands.h"
 #include "vmm/control/qom.h"
 #include "vmm/control/stats_commands.h"
 
@@ -72,10 +73,6 @@ void RegisterQueries(QmpRegistry& registry, MachineControl& machine) {
   });
   registry.Register("query-cpus-fast",
                     [&machine](const QmpArguments&) { return Vcpus(machine); });
-  registry.Register("query-memory-size-summary",
-                    [&machine](const QmpArguments&) {
-                      return Json{{"base-memory", machine.memory_size()}};
-                    });
   registry.Register(
       "query-balloon", [&machine](const QmpArguments&) -> absl::StatusOr<Json> {
         KVMLET_ASSIGN_OR_RETURN(const uint64_t actual, machine.BalloonSize());
@@ -130,6 +127,7 @@ void RegisterMachineCommands(QmpRegistry& registry, MachineControl& machine) {
   RegisterQueries(registry, machine);
   RegisterActions(registry, machine);
   RegisterOwn(registry, machine);
+  RegisterMemoryCommands(registry, machine);
   RegisterStatsCommands(registry, machine);
   RegisterQomCommands(registry, machine.objects());
 }

@@ -51,7 +51,8 @@ constexpr char kEverything[] = R"({
            "cpus=2-3,memory=512M"],
   "disk": [{"path": "a,b=c.img", "ro": true, "queues": 2}, "b.img,direct"],
   "net": [{"passt": true, "mac": "52:54:00:00:00:01"}, {"tap": "t", "vhost":
-  false}], "rng": false, "console": true, "vsock": {"cid": 5},
+  false}], "virtio-mem": [{"id": "m", "max":
+  "8G", "size": "1G"}], "rng": false, "console": true, "vsock": {"cid": 5},
   "balloon": {"reporting": true, "stats": 3},
   "serial": "file:s.log", "qmp": "unix:q", "verdict": "v", "events": "fd:3",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
@@ -82,6 +83,10 @@ void ExpectSameDevices(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.nets[0].kind, b.nets[0].kind);
   EXPECT_EQ(a.nets[0].mac, b.nets[0].mac);
   EXPECT_EQ(a.nets[1].vhost, b.nets[1].vhost);
+  ASSERT_EQ(a.virtio_mems.size(), b.virtio_mems.size());
+  EXPECT_EQ(a.virtio_mems[0].id, "m");
+  EXPECT_EQ(a.virtio_mems[0].size, 1ull << 30);
+  EXPECT_EQ(a.virtio_mems[0].max, b.virtio_mems[0].max);
 }
 
 void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
@@ -118,6 +123,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--disk=b.img,direct",
                             "--net=passt,mac=52:54:00:00:00:01",
                             "--net=tap=t,vhost=off",
+                            "--virtio-mem=id=m,max=8G,size=1G",
                             "--norng",
                             "--console",
                             "--vsock=cid=5",

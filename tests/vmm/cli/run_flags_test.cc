@@ -224,5 +224,33 @@ TEST(RunFlagsTest, Control) {
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
 }
 
+TEST(RunFlagsTest, VirtioMem) {
+  const auto config =
+      ParseWith({"--virtio-mem", "max=8G", "--virtio-mem",
+                 "id=big,max=4G,size=1G,block=1G,hugepages=1G,prealloc,node=0",
+                 "--virtio-mem", "max=1G,file=ram", "--virtio-mem",
+                 "max=1G,shared", "--numa", "cpus=0,memory=512M"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->virtio_mems.size(), 4u);
+  const VirtioMemConfig& plain = config->virtio_mems[0];
+  EXPECT_EQ(plain.id, "vm0");
+  EXPECT_EQ(plain.max, 8ull << 30);
+  EXPECT_EQ(plain.size, 0u);
+  EXPECT_EQ(plain.backing.kind, BackingKind::kAnonymous);
+  EXPECT_FALSE(plain.node || plain.backing.prealloc);
+  const VirtioMemConfig& big = config->virtio_mems[1];
+  EXPECT_EQ(big.id, "big");
+  EXPECT_EQ(big.size, 1ull << 30);
+  EXPECT_EQ(big.block, 1ull << 30);
+  EXPECT_EQ(big.backing.kind, BackingKind::kHugetlb1G);
+  EXPECT_TRUE(big.backing.prealloc);
+  EXPECT_EQ(big.node, 0u);
+  const BackingOptions& file = config->virtio_mems[2].backing;
+  EXPECT_EQ(file.kind, BackingKind::kFile);
+  EXPECT_EQ(file.file, "ram");
+  EXPECT_TRUE(file.shared);
+  EXPECT_EQ(config->virtio_mems[3].backing.kind, BackingKind::kMemfd);
+}
+
 }  // namespace
 }  // namespace kvmlet::cli

@@ -101,6 +101,31 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"--serial", "stdio,x"}));
 
 INSTANTIATE_TEST_SUITE_P(
+    VirtioMem, WrongValueTest,
+    testing::Values(Wrong{"--virtio-mem", ""}, Wrong{"--virtio-mem", "8G"},
+                    Wrong{"--virtio-mem", "size=1G"},
+                    Wrong{"--virtio-mem", "max=0"},
+                    Wrong{"--virtio-mem", "max=3M"},
+                    Wrong{"--virtio-mem", "max=65T"},
+                    Wrong{"--virtio-mem", "max=-1G"},
+                    Wrong{"--virtio-mem", "max=1G,max=2G"},
+                    Wrong{"--virtio-mem", "max=1G,size=2G"},
+                    Wrong{"--virtio-mem", "max=1G,size=1M"},
+                    Wrong{"--virtio-mem", "max=1G,block=0"},
+                    Wrong{"--virtio-mem", "max=1G,block=1M"},
+                    Wrong{"--virtio-mem", "max=6M,block=3M"},
+                    Wrong{"--virtio-mem", "max=8G,block=16T"},
+                    Wrong{"--virtio-mem", "max=1G,hugepages=1G,block=2M"},
+                    Wrong{"--virtio-mem", "max=1536M,hugepages=1G"},
+                    Wrong{"--virtio-mem", "max=1G,hugepages=4K"},
+                    Wrong{"--virtio-mem", "max=1G,hugepages=2M,file=x"},
+                    Wrong{"--virtio-mem", "max=1G,file="},
+                    Wrong{"--virtio-mem", "max=1G,node=0"},
+                    Wrong{"--virtio-mem", "max=1G,node=x"},
+                    Wrong{"--virtio-mem", "max=1G,id=a b"},
+                    Wrong{"--virtio-mem", "max=1G,memdev=x"}));
+
+INSTANTIATE_TEST_SUITE_P(
     Control, WrongValueTest,
     testing::Values(Wrong{"--qmp", "vm.sock"}, Wrong{"--qmp", "unix:"},
                     Wrong{"--qmp", "tcp:4444"}, Wrong{"--events", ""},

@@ -245,5 +245,39 @@ TEST_F(CtlTest, LargeResultsArrive) {
   EXPECT_EQ(out().size(), (3u << 20) + 1);
 }
 
+// The fake's device never gets what is requested.
+TEST_F(CtlTest, AResizeThatStallsSaysWhy) {
+  vm_.OnLoop([this] {
+    vm_.machine.qom.Add("vm0", "virtio-mem-pci", "requested-size",
+                        {.type = "size",
+                         .wants = QmpType::kUnsigned,
+                         .get = [] { return Json(0); },
+                         .set = [](const Json&) { return absl::OkStatus(); }});
+  });
+  EXPECT_EQ(Ctl({"resize", "vm0", "1G", "--wait", "--timeout", "150ms"}), 124);
+  EXPECT_EQ(out(), "vm0: 512 of 1024 MiB plugged\n");
+  EXPECT_THAT(err(), HasSubstr("vm0 stays at 512 MiB: stalled: the guest "
+                               "sleeps"));
+  vm_.OnLoop([this] { vm_.machine.fake_memory.info.plugged = 1ull << 30; });
+  EXPECT_EQ(Ctl({"resize", "vm0", "1G", "--wait"}), 0);
+  EXPECT_EQ(out(), "vm0: 1024 of 1024 MiB plugged\n");
+  EXPECT_EQ(Ctl({"resize", "vm0", "1G"}), 0);
+  EXPECT_EQ(out(), "");
+}
+
+TEST_F(CtlTest, WaitGoesWithResizeOnly) {
+  EXPECT_EQ(Ctl({"status", "--wait"}), 64);
+  EXPECT_EQ(Ctl({"resize", "vm0"}), 64);
+  EXPECT_EQ(Ctl({"resize", "vm0", "much"}), 64);
+  EXPECT_EQ(Ctl({"resize", "vm9", "1G"}), 1);
+}
+
+TEST_F(CtlTest, MemoryDevicesAreATable) {
+  EXPECT_EQ(Ctl({"info", "memory-devices"}), 0);
+  EXPECT_THAT(out(), HasSubstr("vm0  1     512M     1024M      8192M  2M     "
+                               "anonymous  stalled\n"));
+  EXPECT_THAT(out(), HasSubstr("vm0: the guest sleeps\n"));
+}
+
 }  // namespace
 }  // namespace kvmlet

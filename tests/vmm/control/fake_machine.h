@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tests/vmm/control/fake_memory_control.h"
 #include "vmm/control/events.h"
 #include "vmm/control/machine_control.h"
 #include "vmm/control/qom.h"
@@ -65,6 +66,7 @@ class FakeMachine : public MachineControl {
   std::vector<VcpuInfo> vcpus() const override { return vcpu_list; }
   std::vector<DeviceInfo> devices() const override { return device_list; }
   uint64_t memory_size() const override { return 512ull << 20; }
+  MemoryControl& memory() override { return fake_memory; }
   absl::Status SetBalloon(uint64_t bytes) override {
     if (!balloon) return absl::UnavailableError("No balloon device");
     balloon = bytes;
@@ -93,6 +95,7 @@ class FakeMachine : public MachineControl {
   std::string registers = "vcpu 0\n  rip 1000\n";
   std::optional<uint64_t> balloon;
   QomObjects qom;
+  FakeMemoryControl fake_memory;
   std::vector<StatsGroup> stats;
   std::vector<VcpuInfo> vcpu_list = {{.index = 0,
                                       .thread_id = 100,

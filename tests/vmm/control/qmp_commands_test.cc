@@ -67,7 +67,8 @@ TEST_F(QmpCommandsTest, SmallQueries) {
   EXPECT_EQ(Run("query-name"), R"({"name":"fake"})");
   EXPECT_EQ(Run("query-kvm"), R"({"enabled":true,"present":true})");
   EXPECT_EQ(Run("query-target"), R"({"arch":"x86_64"})");
-  EXPECT_EQ(Run("query-memory-size-summary"), R"({"base-memory":536870912})");
+  EXPECT_EQ(Run("query-memory-size-summary"),
+            R"({"base-memory":536870912,"plugged-memory":536870912})");
 }
 
 TEST_F(QmpCommandsTest, BalloonNeedsADevice) {

@@ -13,6 +13,7 @@
 
 #include <cstring>
 
+#include "devices/virtio/vhost_queue.h"
 #include "tests/devices/virtio/net/call_events.h"
 #include "tests/devices/virtio/net/net_harness.h"
 
@@ -46,6 +47,22 @@ bool IsTestFrame(const Bytes& packet) {
   return packet.size() > kNetHeaderSize + 14 &&
          packet[kNetHeaderSize + 12] == std::byte{kEtherType >> 8} &&
          packet[kNetHeaderSize + 13] == std::byte{kEtherType & 0xff};
+}
+
+TEST(VhostRegionsTest, MemoryOfDevicesIsThereBeforeItIsPlugged) {
+  GuestMemory memory = fakes::MakeMemory();
+  constexpr uint64_t kSize = 64 << 20;
+  const DeviceMemory& device =
+      memory.AddDevice(*DeviceMemory::Create({.flag = "test",
+                                              .base = Gpa{4ull << 30},
+                                              .size = kSize,
+                                              .block_size = 2 << 20,
+                                              .backing = {}}));
+  const std::vector<VhostRegion> regions = VhostRegions(memory);
+  ASSERT_EQ(regions.size(), 2u);
+  EXPECT_EQ(regions[1].guest, 4ull << 30);
+  EXPECT_EQ(regions[1].size, kSize);
+  EXPECT_EQ(regions[1].host, device.Part(0, 1).host);
 }
 
 class VhostNetTest : public testing::Test {
