@@ -76,6 +76,10 @@ struct SerialConfig {
 
 enum class OnReset { kReboot, kExit };
 
+// How a number that the guest wrote to the exit device becomes the process's
+// exit status: as it is, or as (2 * N + 1) modulo 256.
+enum class ExitCode { kPlain, kQemu };
+
 enum class LogLevel { kError, kWarning, kInfo, kDebug };
 
 struct HangConfig {
@@ -120,6 +124,7 @@ struct VmConfig {
   std::optional<std::chrono::nanoseconds> idle_timeout;
   HangConfig on_hang;
   OnReset on_reset = OnReset::kReboot;
+  ExitCode exit_code = ExitCode::kPlain;
   LogLevel log_level = LogLevel::kWarning;
 
   // Checks what can be checked without the host: counts, sizes, duplicate

@@ -225,11 +225,22 @@ void Session::OnEnd(Verdict verdict) {
       verdict.text = terminal_watch_->panic_line();
     }
   }
+  if (config_.exit_code == ExitCode::kQemu) ApplyQemuExitCode(verdict);
   if (WantsRegisters(verdict.reason, config_)) {
     verdict.registers = machine_->RegistersText().value_or(std::string());
   }
   verdict_ = std::move(verdict);
   loop_->Stop();
+}
+
+void Session::ApplyQemuExitCode(Verdict& verdict) const {
+  verdict.doubled = true;
+  const std::optional<uint32_t> printed = serial_watch_->exit_status();
+  if (verdict.reason != VerdictReason::kPowerOff || !printed) return;
+  // What is printed is doubled already.
+  verdict.reason = VerdictReason::kExit;
+  verdict.door = Door::kConsole;
+  verdict.code = *printed >> 1;
 }
 
 void Session::OnReset() {

@@ -55,6 +55,9 @@ class Session final : public MachineListener {
   void OnEscape(char key);
   void ArmTimeouts();
   void CheckIdle();
+  // A test kernel that powers off has printed its status, if it has no exit
+  // device.
+  void ApplyQemuExitCode(Verdict& verdict) const;
   void TimeOut(VerdictReason reason, std::string text);
 
   const VmConfig& config_;

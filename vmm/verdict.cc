@@ -139,6 +139,7 @@ int Verdict::ExitStatus() const {
     case VerdictReason::kQuit:
       return 0;
     case VerdictReason::kExit:
+      if (doubled) return static_cast<int>((code << 1 | 1) & 0xff);
       return static_cast<int>(std::min(code, kLargestGuestStatus));
     case VerdictReason::kPanic:
       return 80;

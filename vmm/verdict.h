@@ -47,6 +47,8 @@ struct Verdict {
   uint64_t code = 0;
   std::string text{};
   std::string registers{};
+  // --exit-code qemu: a status that the guest chose is 2 * code + 1.
+  bool doubled = false;
   double wall_seconds = 0;
   double cpu_seconds = 0;
 

@@ -220,6 +220,14 @@ constexpr FlagSpec kRunFlags[] = {
      .text = "What a reset by the guest does: start it again, or end with "
              "status 82.",
      .words = "reboot exit"},
+    {.name = "exit-code",
+     .section = "Control",
+     .value = "plain|qemu",
+     .text = "How a number N that the guest writes to the exit device becomes "
+             "the status: N itself, 63 at most, or, as kvm-unit-tests expect, "
+             "2 * N + 1; then a line EXIT: STATUS=N on the serial port before "
+             "power-off counts as well.",
+     .words = "plain qemu"},
 
     {.name = "name",
      .section = "General",

@@ -40,6 +40,7 @@ DEFINE_string(timeout, "", "");
 DEFINE_string(idle_timeout, "", "");
 DEFINE_string(on_hang, "", "");
 DEFINE_string(on_reset, "reboot", "");
+DEFINE_string(exit_code, "plain", "");
 DEFINE_string(name, "", "");
 DEFINE_string(config, "", "");
 DEFINE_string(log_level, "warning", "");
@@ -100,6 +101,7 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   if (flag == "events") return Assign(ParseEvents(text), config.events);
   if (flag == "on-hang") return Assign(ParseOnHang(text), config.on_hang);
   if (flag == "on-reset") return Assign(ParseOnReset(text), config.on_reset);
+  if (flag == "exit-code") return Assign(ParseExitCode(text), config.exit_code);
   if (flag == "log-level") return Assign(ParseLogLevel(text), config.log_level);
   if (flag == "timeout") {
     return ParseTimeout("--timeout", text, config.timeout);

@@ -278,6 +278,12 @@ absl::StatusOr<OnReset> ParseOnReset(std::string_view text) {
   return Bad("--on-reset", text, "reboot or exit");
 }
 
+absl::StatusOr<ExitCode> ParseExitCode(std::string_view text) {
+  if (text == "plain") return ExitCode::kPlain;
+  if (text == "qemu") return ExitCode::kQemu;
+  return Bad("--exit-code", text, "plain or qemu");
+}
+
 absl::StatusOr<LogLevel> ParseLogLevel(std::string_view text) {
   if (text == "error") return LogLevel::kError;
   if (text == "warning") return LogLevel::kWarning;

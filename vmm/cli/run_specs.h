@@ -29,6 +29,7 @@ absl::StatusOr<std::string> ParseQmp(std::string_view text);
 absl::StatusOr<std::string> ParseEvents(std::string_view text);
 absl::StatusOr<HangConfig> ParseOnHang(std::string_view text);
 absl::StatusOr<OnReset> ParseOnReset(std::string_view text);
+absl::StatusOr<ExitCode> ParseExitCode(std::string_view text);
 absl::StatusOr<LogLevel> ParseLogLevel(std::string_view text);
 
 }  // namespace kvmlet::cli

@@ -56,7 +56,7 @@ constexpr char kEverything[] = R"({
   "balloon": {"reporting": true, "stats": 3},
   "serial": "file:s.log", "qmp": "unix:q", "verdict": "v", "events": "fd:3",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
-  "on-reset": "exit", "log-level": "info"})";
+  "on-reset": "exit", "exit-code": "qemu", "log-level": "info"})";
 
 void ExpectSameMachine(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.name, b.name);
@@ -105,6 +105,7 @@ void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.idle_timeout, b.idle_timeout);
   EXPECT_EQ(a.on_hang.report, b.on_hang.report);
   EXPECT_EQ(a.on_reset, b.on_reset);
+  EXPECT_EQ(a.exit_code, b.exit_code);
   EXPECT_EQ(a.log_level, b.log_level);
 }
 
@@ -136,6 +137,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--idle-timeout=500ms",
                             "--on-hang=report",
                             "--on-reset=exit",
+                            "--exit-code=qemu",
                             "--log-level=info"});
   ASSERT_TRUE(from_file.ok()) << from_file.status();
   ASSERT_TRUE(typed.ok()) << typed.status();

@@ -45,6 +45,7 @@ TEST(RunFlagsTest, DefaultsAreThoseOfTheStruct) {
   EXPECT_EQ(config->console, plain.console);
   EXPECT_EQ(config->serial.kind, plain.serial.kind);
   EXPECT_EQ(config->on_reset, plain.on_reset);
+  EXPECT_EQ(config->exit_code, plain.exit_code);
   EXPECT_EQ(config->log_level, plain.log_level);
   EXPECT_FALSE(config->on_hang.report);
   EXPECT_FALSE(config->timeout || config->idle_timeout || config->vsock_cid);
@@ -213,7 +214,7 @@ TEST(RunFlagsTest, Control) {
   const auto config =
       ParseWith({"--qmp", "unix:vm.sock", "--events", "fd:3", "--timeout",
                  "90s", "--idle-timeout=500ms", "--on-hang", "--on-reset",
-                 "exit", "--log-level=debug"});
+                 "exit", "--exit-code=qemu", "--log-level=debug"});
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->qmp_path, "vm.sock");
   EXPECT_EQ(config->events, "fd:3");
@@ -221,6 +222,7 @@ TEST(RunFlagsTest, Control) {
   EXPECT_EQ(config->idle_timeout, std::chrono::nanoseconds(500ms));
   EXPECT_TRUE(config->on_hang.report);
   EXPECT_EQ(config->on_reset, OnReset::kExit);
+  EXPECT_EQ(config->exit_code, ExitCode::kQemu);
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
 }
 

@@ -136,8 +136,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"--idle-timeout", "0ms"}, Wrong{"--on-hang", "dump"},
                     Wrong{"--on-hang", "report,gdb"},
                     Wrong{"--on-hang", "report"}, Wrong{"--on-reset", "halt"},
-                    Wrong{"--name", "a b"}, Wrong{"--name", ""},
-                    Wrong{"--verdict", ""}, Wrong{"--log-level", "loud"}));
+                    Wrong{"--exit-code", "bochs"}, Wrong{"--name", "a b"},
+                    Wrong{"--name", ""}, Wrong{"--verdict", ""},
+                    Wrong{"--log-level", "loud"}));
 
 TEST(HostileRunTest, AnOperandIsSuggestedAFlag) {
   const auto config = Parse({"bzImage"});

@@ -97,6 +97,23 @@ TEST_F(ConsoleWatchTest, ForgetsForTheNextBoot) {
   EXPECT_FALSE(watch_.panicked());
 }
 
+TEST_F(ConsoleWatchTest, SeesTheStatusOfATestKernel) {
+  EXPECT_EQ(watch_.exit_status(), std::nullopt);
+  Print("PASS: test\n\nEXIT: STATUS=77\n");
+  EXPECT_EQ(watch_.exit_status(), 77u);
+  EXPECT_FALSE(watch_.panicked());
+  watch_.Forget();
+  EXPECT_EQ(watch_.exit_status(), std::nullopt);
+}
+
+TEST_F(ConsoleWatchTest, AStatusThatIsNoNumberIsNone) {
+  for (const char* text : {"", "x", "1x", "-1", "99999999999"}) {
+    watch_.Forget();
+    Print(std::string("EXIT: STATUS=") + text + "\n");
+    EXPECT_EQ(watch_.exit_status(), std::nullopt) << text;
+  }
+}
+
 TEST_F(ConsoleWatchTest, KnowsWhenTheGuestSpokeLast) {
   const auto start = std::chrono::steady_clock::now();
   Print("x");

@@ -44,6 +44,21 @@ TEST(VerdictStatusTest, LargerNumbersAre63) {
   EXPECT_EQ(StatusOf(VerdictReason::kExit, UINT64_MAX), 63);
 }
 
+TEST(VerdictStatusTest, QemusConventionDoublesTheGuestsNumber) {
+  const auto doubled = [](VerdictReason reason, uint64_t code) {
+    return Verdict{.reason = reason, .code = code, .doubled = true}
+        .ExitStatus();
+  };
+  EXPECT_EQ(doubled(VerdictReason::kExit, 0), 1);
+  EXPECT_EQ(doubled(VerdictReason::kExit, 1), 3);
+  EXPECT_EQ(doubled(VerdictReason::kExit, 38), 77);
+  EXPECT_EQ(doubled(VerdictReason::kExit, 0xff), 255);
+  EXPECT_EQ(doubled(VerdictReason::kExit, 0x1'0000'0000), 1);
+  // Other ends keep their own.
+  EXPECT_EQ(doubled(VerdictReason::kPowerOff, 0), 0);
+  EXPECT_EQ(doubled(VerdictReason::kPanic, 0), 80);
+}
+
 TEST(VerdictStatusTest, BadEndsHaveTheirOwnStatus) {
   EXPECT_EQ(StatusOf(VerdictReason::kInternalError), 70);
   EXPECT_EQ(StatusOf(VerdictReason::kPanic), 80);
