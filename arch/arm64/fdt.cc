@@ -285,6 +285,7 @@ void WritePci(FdtWriter& fdt, const FdtMachine& machine) {
   fdt.Cell("#size-cells", 2);
   fdt.Ranges("reg", {machine.ecam});
   fdt.Cell("linux,pci-domain", 0);
+  if (HasNuma(machine)) fdt.Cell("numa-node-id", 0);
   fdt.Cells("bus-range", {0, LowCell(machine.ecam.size() >> 20) - 1});
   fdt.Flag("dma-coherent");
   std::vector<uint32_t> ranges;

@@ -124,6 +124,7 @@ TEST(FdtTest, NumaNodesAreOnCpusAndMemory) {
   EXPECT_EQ(fdt.Cell("/memory@50000000", "numa-node-id"), 1u);
   EXPECT_EQ(fdt.Cell("/cpus/cpu@1", "numa-node-id"), 1u);
   EXPECT_EQ(fdt.Cell("/cpus/cpu@0", "numa-node-id"), 0u);
+  EXPECT_EQ(fdt.Cell("/pcie@30000000", "numa-node-id"), 0u);
   EXPECT_THAT(fdt.Cells("/distance-map", "distance-matrix"),
               ElementsAre(0, 0, 10, 0, 1, 20, 1, 0, 25, 1, 1, 10));
 }
