@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_replace.h"
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 #include "vmm/base/unix_socket.h"
 

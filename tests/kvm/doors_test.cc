@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 
 namespace kvmlet {

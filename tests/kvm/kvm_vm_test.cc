@@ -132,7 +132,7 @@ TEST_F(KvmVmTest, SlotsThatOverlapAreRefused) {
 }
 
 TEST_F(KvmVmTest, ADoorbellTakesEveryWidthInsideTheKernel) {
-  constexpr uint32_t kBell = GuestCode::kUnclaimed;
+  const uint32_t kBell = GuestCode::kUnclaimed;
   const EventFd event = *EventFd::Create();
   ASSERT_TRUE(vm_->Attach(kBell, event.get()).ok());
   Load(GuestCode()

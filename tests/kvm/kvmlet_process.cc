@@ -144,17 +144,14 @@ std::string KvmletTest::Path(std::string_view name) const {
 }
 
 std::string KvmletTest::Payload(std::string_view name) {
-  return std::string(KVMLET_PAYLOADS) + "/" + std::string(name) + ".elf";
+  return std::string(KVMLET_PAYLOADS) + "/" + std::string(name) +
+         KVMLET_PAYLOAD_SUFFIX;
 }
 
 std::string KvmletTest::File(std::string_view name,
                              std::string_view content) const {
   std::ofstream(Path(name), std::ios::binary) << content;
   return Path(name);
-}
-
-std::string KvmletTest::Kernel(const GuestCode& code) const {
-  return File("kernel", code.Kernel());
 }
 
 std::vector<std::string> KvmletTest::Files() const {

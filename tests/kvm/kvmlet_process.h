@@ -14,7 +14,6 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvm_required.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/control/json.h"
@@ -92,7 +91,11 @@ class KvmletTest : public KvmRequired {
   static std::string Payload(std::string_view name);
   // Writes a file into the test's folder; its path.
   std::string File(std::string_view name, std::string_view content) const;
-  std::string Kernel(const GuestCode& code) const;
+  // GuestCode, as a kernel.
+  template <typename Code>
+  std::string Kernel(const Code& code) const {
+    return File("kernel", code.Kernel());
+  }
   std::string Path(std::string_view name) const;
   // What is in the test's folder.
   std::vector<std::string> Files() const;

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 #include "vmm/control/qmp_client.h"
 
@@ -49,7 +50,7 @@ class QmpTest : public KvmletTest {
   std::string Busy() {
     GuestCode code;
     const uint32_t again = code.here();
-    return Kernel(code.Out8(0x80, 0).Jump(again));
+    return Kernel(code.LeaveToMonitor().Jump(again));
   }
 
   std::unique_ptr<KvmletProcess> process_;
@@ -125,14 +126,10 @@ TEST_F(QmpTest, APanicBeforeASystemResetIsNotTheNextBoots) {
   // Panics when it reads a 'p', and resets at anything else.
   GuestCode code;
   const uint32_t again = code.here();
-  code.In8(GuestCode::kCom1Lsr).TestAl(1).JumpIfEqual(again);
-  code.In8(GuestCode::kCom1).CompareAl('p');
-  GuestCode panic;
-  panic.Print("Kernel panic - not syncing: test\n").Jump(again);
-  const auto size = static_cast<uint32_t>(panic.bytes().size());
-  code.JumpIfNotEqual(code.here() + 6 + size);
-  code.Print("Kernel panic - not syncing: test\n").Jump(again);
-  code.Out8(0x64, 0xfe).HaltForEver();
+  code.ReadSerial().Compare('p').IfEqual([again](GuestCode& panic) {
+    panic.Print("Kernel panic - not syncing: test\n").Jump(again);
+  });
+  code.Reset();
   StartAndConnect(Kernel(code), {"--on-reset", "exit"});
   process_->Type("p");
   ASSERT_TRUE(process_->WaitForOutput("test\n"));
@@ -142,11 +139,8 @@ TEST_F(QmpTest, APanicBeforeASystemResetIsNotTheNextBoots) {
 }
 
 TEST_F(QmpTest, SystemPowerdownReachesTheGuest) {
-  // The event register of the ACPI device tells the button.
   GuestCode code;
-  code.Print("up\n");
-  const uint32_t again = code.here();
-  code.Load32(0xfeb00000).CompareEax(0).JumpIfEqual(again).Exit(5);
+  code.Print("up\n").WaitForPowerButton().Exit(5);
   StartAndConnect(Kernel(code));
   ASSERT_TRUE(process_->WaitForOutput("up\n"));
   Execute("system_powerdown");
@@ -156,8 +150,9 @@ TEST_F(QmpTest, SystemPowerdownReachesTheGuest) {
 TEST_F(QmpTest, RegistersOfARunningGuest) {
   StartAndConnect(Payload("spin"), {"--cpus", "2"});
   for (int i = 0; i < 20; ++i) {
-    EXPECT_THAT(std::string(Execute("__org.kvmlet_query-registers")["text"]),
-                HasSubstr("vcpu 1:\nRIP="));
+    EXPECT_THAT(
+        std::string(Execute("__org.kvmlet_query-registers")["text"]),
+        HasSubstr(std::string("vcpu 1:\n") + GuestCode::kProgramCounter));
   }
 }
 
@@ -192,18 +187,20 @@ uint64_t StatOf(const Json& groups, const std::string& provider,
 
 TEST_F(QmpTest, StatisticsFollowTheGuest) {
   StartAndConnect(Busy(), {"--cpus", "2", "--name", "busy"});
+  const std::string reason = GuestCode::kLeaveReason;
   const Json vcpu = {{"target", "vcpu"}};
   const Json before = Execute("query-stats", vcpu);
-  const uint64_t io = StatOf(before, "__org.kvmlet_exits", "io");
+  const uint64_t exits = StatOf(before, "__org.kvmlet_exits", reason);
   Json after;
   ASSERT_TRUE(process_->WaitUntil([&] {
     after = Execute("query-stats", vcpu);
-    return StatOf(after, "__org.kvmlet_exits", "io") > io + 100;
+    return StatOf(after, "__org.kvmlet_exits", reason) > exits + 100;
   }));
   const auto metrics =
       std::string(Execute("__org.kvmlet_query-metrics")["text"]);
   EXPECT_THAT(metrics, HasSubstr("kvmlet_vcpu_userspace_exits_total{"
-                                 "vm=\"busy\",vcpu=\"0\",reason=\"io\"} "));
+                                 "vm=\"busy\",vcpu=\"0\",reason=\"" +
+                                 reason + "\"} "));
   const Json vm = Execute("query-stats", {{"target", "vm"}});
   if (vm.empty()) GTEST_SKIP() << "this KVM has no binary statistics";
   EXPECT_THAT(metrics, HasSubstr("kvmlet_kvm_vcpu_exits_total{vm=\"busy\","
@@ -213,7 +210,7 @@ TEST_F(QmpTest, StatisticsFollowTheGuest) {
   Execute("stop");
   const Json paused = Execute("query-stats", vcpu);
   EXPECT_GE(StatOf(paused, "kvm", "exits"),
-            StatOf(paused, "__org.kvmlet_exits", "io"));
+            StatOf(paused, "__org.kvmlet_exits", reason));
   const Json schemas = Execute("query-stats-schemas");
   EXPECT_EQ(schemas[0]["target"], "vm");
 }

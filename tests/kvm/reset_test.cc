@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 
 namespace kvmlet {
@@ -12,15 +13,9 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr uint32_t kMark = 0x200000;
-
-// Leaves with `status` when what EAX was compared with is not there.
-GuestCode& ExitUnlessEqual(GuestCode& code, uint32_t status) {
-  GuestCode leave;
-  leave.Exit(status);
-  code.JumpIfEqual(code.here() + 6 +
-                   static_cast<uint32_t>(leave.bytes().size()));
-  return code.Exit(status);
+// Leaves when what was compared was not equal.
+GuestCode& ExitUnlessEqual(GuestCode& code) {
+  return code.IfNotEqual([](GuestCode& body) { body.Exit(9); });
 }
 
 class ResetTest : public KvmletTest {
@@ -44,11 +39,12 @@ class ResetTest : public KvmletTest {
 
 TEST_F(ResetTest, MemoryIsClearedAndTheKernelLoadedAnew) {
   GuestCode code;
-  code.Load32(kMark).CompareEax(0);
-  ExitUnlessEqual(code, 9);
+  code.Load32(GuestCode::kScratch).Compare(0);
+  ExitUnlessEqual(code);
   // Over itself too, but for what runs next.
-  code.Store32(kMark, 0x55aa55aa).Store32(GuestCode::kBase, 0xf4f4f4f4);
-  code.Print("boot\n").Out8(0x64, 0xfe).HaltForEver();
+  code.Store32(GuestCode::kScratch, 0x55aa55aa);
+  code.Store32(GuestCode::kBase, 0xf4f4f4f4);
+  code.Print("boot\n").Reset();
   const Outcome outcome = RunLines(code, 5);
   EXPECT_EQ(outcome.status, 143) << outcome.out << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("boot\nboot\nboot\nboot\nboot\n"));
@@ -57,10 +53,9 @@ TEST_F(ResetTest, MemoryIsClearedAndTheKernelLoadedAnew) {
 
 TEST_F(ResetTest, DevicesGoBackToPowerOn) {
   GuestCode code;
-  code.In8(0x3ff).CompareAl(0);  // the serial port's scratch register
-  ExitUnlessEqual(code, 9);
-  code.Out8(0x3ff, 0x5a).Out32(0xcf8, 0x80000000);
-  code.Print("boot\n").Store8(0xfeb00012, 1).HaltForEver();
+  code.LoadDeviceState().Compare(0);
+  ExitUnlessEqual(code).DisturbDevices();
+  code.Print("boot\n").Reset();
   const Outcome outcome = RunLines(code, 3);
   EXPECT_EQ(outcome.status, 143) << outcome.out << outcome.err;
   EXPECT_GE(CountEvents("RESET"), 2);
@@ -68,7 +63,7 @@ TEST_F(ResetTest, DevicesGoBackToPowerOn) {
 
 TEST_F(ResetTest, TheEventSaysWhoAskedForIt) {
   GuestCode code;
-  code.Print("boot\n").Out8(0x64, 0xfe).HaltForEver();
+  code.Print("boot\n").Reset();
   RunLines(code, 2);
   for (const Json& event : Events()) {
     if (event["event"] != "RESET") continue;
@@ -79,7 +74,7 @@ TEST_F(ResetTest, TheEventSaysWhoAskedForIt) {
 
 TEST_F(ResetTest, ManyResetsDoNotLeakDescriptors) {
   GuestCode code;
-  code.Print("\n").Out8(0x64, 0xfe).HaltForEver();
+  code.Print("\n").Reset();
   const Outcome outcome = RunLines(code, 100);
   EXPECT_EQ(outcome.status, 143) << outcome.err;
   EXPECT_GE(CountEvents("RESET"), 99);

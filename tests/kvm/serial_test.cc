@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 
 namespace kvmlet {
@@ -26,10 +27,8 @@ class SerialTest : public KvmletTest {
   std::string Echo() {
     GuestCode code;
     code.Print("ready\n");
-    const uint32_t poll = code.here();
-    code.In8(GuestCode::kCom1Lsr).TestAl(1).JumpIfEqual(poll);
-    code.In8(GuestCode::kCom1).OutAl(GuestCode::kCom1);
-    code.CompareAl('q').JumpIfNotEqual(poll).Exit(5);
+    const uint32_t again = code.here();
+    code.ReadSerial().EchoSerial().Compare('q').JumpIfNotEqual(again).Exit(5);
     return Kernel(code);
   }
   static std::string ReadUntil(int fd, std::string_view end) {
@@ -163,10 +162,11 @@ TEST_F(SerialTest, APtyCarriesBothWays) {
 
 TEST_F(SerialTest, APtyNobodyListensToDoesNotStopTheGuest) {
   GuestCode code;
-  code.Store32(0x200000, 0);
+  code.Store32(GuestCode::kScratch, 0);
   const uint32_t again = code.here();
-  code.Print("0123456789abcdef0123456789abcdef\n").Increment(0x200000);
-  code.Load32(0x200000).CompareEax(4000).JumpIfNotEqual(again).Exit(5);
+  code.Print("0123456789abcdef0123456789abcdef\n")
+      .Increment(GuestCode::kScratch);
+  code.Load32(GuestCode::kScratch).Compare(4000).JumpIfNotEqual(again).Exit(5);
   EXPECT_EQ(Run({"--kernel", Kernel(code), "--serial", "pty"}).status, 5);
 }
 

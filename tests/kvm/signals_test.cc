@@ -8,6 +8,7 @@
 
 #include <csignal>
 
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 
 namespace kvmlet {
@@ -120,7 +121,7 @@ TEST_F(SignalsTest, AFullStandardErrorDoesNotHoldItUp) {
   GuestCode code;
   code.Print("up\n");
   const uint32_t again = code.here();
-  code.Out8(0x505, 0x80).Jump(again);
+  code.ReportToPvpanic(0x80).Jump(again);
   KvmletProcess process(RunArgs({"--kernel", Kernel(code)}), [&writer] {
     return ::dup2(writer.get(), STDERR_FILENO) >= 0;
   });

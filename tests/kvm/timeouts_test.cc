@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+
+#include "tests/kvm/guest_code.h"
 #include "tests/kvm/kvmlet_process.h"
 
 namespace kvmlet {
@@ -12,6 +15,11 @@ using testing::HasSubstr;
 using testing::Not;
 
 using TimeoutsTest = KvmletTest;
+
+// How the report on a vCPU begins.
+std::string At(int vcpu) {
+  return "vcpu " + std::to_string(vcpu) + ":\n" + GuestCode::kProgramCounter;
+}
 
 TEST_F(TimeoutsTest, TimeoutEndsAGuestThatHangs) {
   for (const char* payload : {"hang", "spin"}) {
@@ -27,7 +35,7 @@ TEST_F(TimeoutsTest, TimeoutEndsAGuestThatHangs) {
 }
 
 TEST_F(TimeoutsTest, TimeoutEndsAGuestThatKeepsLeaving) {
-  const Outcome outcome = Run({"--kernel", Payload("pio_bench"), "--append",
+  const Outcome outcome = Run({"--kernel", Payload("mmio_bench"), "--append",
                                "count=4000000000", "--timeout", "200ms"});
   EXPECT_EQ(outcome.status, 124) << outcome.err;
 }
@@ -51,9 +59,10 @@ TEST_F(TimeoutsTest, IdleTimeoutSparesAGuestThatSpeaks) {
   const uint32_t again = code.here();
   code.Print("tick\n");
   // Long enough to be seen, far shorter than the limit.
-  code.Store32(0x200000, 0);
+  code.Store32(GuestCode::kScratch, 0);
   const uint32_t wait = code.here();
-  code.Out8(0x80, 0).Increment(0x200000).Load32(0x200000).CompareEax(2000);
+  code.LeaveToMonitor().Increment(GuestCode::kScratch);
+  code.Load32(GuestCode::kScratch).Compare(2000);
   code.JumpIfNotEqual(wait).Jump(again);
   const Outcome outcome = Run(
       {"--kernel", Kernel(code), "--idle-timeout", "5s", "--timeout", "1s"});
@@ -65,15 +74,15 @@ TEST_F(TimeoutsTest, OnHangSaysWhereEveryVcpuStands) {
   const Outcome outcome = Run({"--kernel", Payload("spin"), "--cpus", "2",
                                "--timeout", "200ms", "--on-hang", "report"});
   EXPECT_EQ(outcome.status, 124);
-  EXPECT_THAT(outcome.verdict["registers"], HasSubstr("vcpu 0:\nRIP="));
-  EXPECT_THAT(outcome.verdict["registers"], HasSubstr("vcpu 1:\nRIP="));
-  EXPECT_THAT(outcome.err, HasSubstr("RIP=00000000001000"));
+  EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(0)));
+  EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(1)));
+  EXPECT_THAT(outcome.err, HasSubstr(At(1)));
 }
 
 TEST_F(TimeoutsTest, WithoutOnHangThereIsNoReport) {
   const Outcome outcome =
       Run({"--kernel", Payload("spin"), "--timeout", "100ms"});
-  EXPECT_THAT(outcome.err, Not(HasSubstr("RIP=")));
+  EXPECT_THAT(outcome.err, Not(HasSubstr(GuestCode::kProgramCounter)));
 }
 
 }  // namespace

@@ -43,6 +43,10 @@ _start:
 .macro COMMAND_LINE_NUMBER key, default
   adr x1, 11f
   LOAD x2, \default
+  ldr w3, [x20, #4]
+  rev w3, w3
+  add x3, x20, x3
+  mov x4, x20
   bl find_number
   b 12f
 11:.asciz "\key"
@@ -50,13 +54,10 @@ _start:
 12:
 .endm
 
-/* The device tree is searched as plain bytes: it is small. */
+/* X0: the number after the key at X1 in the bytes from X4 to X3, or X2. The
+   device tree is searched as it is: it is small. */
 .macro FIND_NUMBER_BODY
 find_number:
-  ldr w3, [x20, #4]
-  rev w3, w3
-  add x3, x20, x3
-  mov x4, x20
 1:cmp x4, x3
   b.hs 5f
   mov x5, x1
