@@ -41,7 +41,8 @@ absl::Status CheckRanges(std::span<const RamRange> ranges, uint64_t page) {
 }  // namespace
 
 absl::StatusOr<GuestMemory> GuestMemory::Create(
-    std::span<const RamRange> ranges, const BackingOptions& options) {
+    std::span<const RamRange> ranges, const BackingOptions& options,
+    std::span<const NodeBinding> nodes) {
   const uint64_t page = BackingPageSize(options.kind);
   KVMLET_RETURN_IF_ERROR(CheckRanges(ranges, page));
   uint64_t total = 0;
@@ -65,13 +66,38 @@ absl::StatusOr<GuestMemory> GuestMemory::Create(
     const RamRange& range = ranges[i];
     std::byte* const host = memory.mapping_.data() + offsets[i];
     KVMLET_RETURN_IF_ERROR(memory.backing_.Map(host, range.size, file_offset));
-    if (options.prealloc) {
-      KVMLET_RETURN_IF_ERROR(memory.backing_.Populate(host, range.size));
-    }
     memory.regions_.push_back({range.base, range.size, host, file_offset});
     file_offset += range.size;
   }
+  // Where pages come from is settled before the first one comes.
+  KVMLET_RETURN_IF_ERROR(memory.Bind(nodes));
+  if (!options.prealloc) return memory;
+  for (const RamRegion& region : memory.regions_) {
+    KVMLET_RETURN_IF_ERROR(memory.backing_.Populate(region.host, region.size));
+  }
   return memory;
+}
+
+absl::Status GuestMemory::Bind(std::span<const NodeBinding> nodes) const {
+  auto region = regions_.begin();
+  uint64_t used = 0;  // of that region
+  for (const NodeBinding& node : nodes) {
+    for (uint64_t left = node.size; left > 0 && region != regions_.end();) {
+      const uint64_t part = std::min(left, region->size - used);
+      KVMLET_RETURN_IF_ERROR(BindToHostNodes(
+          "--numa host-nodes", region->host + used, part, node.host_nodes));
+      left -= part;
+      used += part;
+      if (used < region->size) continue;
+      ++region;
+      used = 0;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void GuestMemory::AddFile(std::unique_ptr<FileMemory> file) {
+  files_.push_back(std::move(file));
 }
 
 DeviceMemory& GuestMemory::AddDevice(std::unique_ptr<DeviceMemory> device) {
@@ -87,6 +113,10 @@ std::byte* GuestMemory::Host(Gpa at, uint64_t length) const {
   for (const auto& device : devices_) {
     if (std::byte* host = device->Host(at, length)) return host;
   }
+  for (const auto& file : files_) {
+    const RamRegion& region = file->region();
+    if (region.Contains(at, length)) return region.host + (at - region.base);
+  }
   return nullptr;
 }
 
@@ -99,6 +129,12 @@ iovec GuestMemory::HostFrom(Gpa at, uint64_t length) const {
   for (const auto& device : devices_) {
     const iovec part = device->HostFrom(at, length);
     if (part.iov_len > 0) return part;
+  }
+  for (const auto& file : files_) {
+    const RamRegion& region = file->region();
+    if (!region.Contains(at, 1)) continue;
+    const uint64_t offset = at - region.base;
+    return {region.host + offset, std::min(length, region.size - offset)};
   }
   return {};
 }
@@ -167,6 +203,9 @@ uint64_t GuestMemory::size() const {
 absl::StatusOr<uint64_t> GuestMemory::Discard(const iovec& range) const {
   for (const auto& device : devices_) {
     if (device->Maps(range)) return device->DiscardWithin(range);
+  }
+  for (const auto& file : files_) {
+    if (file->Maps(range)) return 0;  // not the host's to have back
   }
   return backing_.DiscardWithin(range);
 }

@@ -27,7 +27,9 @@
 #include "vmm/base/mapped_region.h"
 #include "vmm/memory/backing.h"
 #include "vmm/memory/device_memory.h"
+#include "vmm/memory/file_memory.h"
 #include "vmm/memory/gpa.h"
+#include "vmm/memory/host_nodes.h"
 #include "vmm/memory/ram_region.h"
 
 namespace kvmlet {
@@ -37,9 +39,10 @@ class GuestMemory {
   // Ranges must be sorted, disjoint, below 2^56 and multiples of 4 KiB (of the
   // huge page for hugetlb). Guest and host addresses are congruent modulo 2
   // MiB, and modulo 1 GiB when there is 1 GiB or more, so that KVM can map huge
-  // pages.
-  static absl::StatusOr<GuestMemory> Create(std::span<const RamRange> ranges,
-                                            const BackingOptions& options);
+  // pages. `nodes` share the ranges out, in order.
+  static absl::StatusOr<GuestMemory> Create(
+      std::span<const RamRange> ranges, const BackingOptions& options,
+      std::span<const NodeBinding> nodes = {});
 
   GuestMemory(GuestMemory&&) = default;
   GuestMemory& operator=(GuestMemory&&) = default;
@@ -47,6 +50,11 @@ class GuestMemory {
   // Memory that comes and goes; before the guest starts. It must not overlap
   // what is there.
   DeviceMemory& AddDevice(std::unique_ptr<DeviceMemory> device);
+
+  // A file beside RAM; before the guest starts. It must not overlap what is
+  // there. Discard leaves it alone.
+  void AddFile(std::unique_ptr<FileMemory> file);
+  std::span<const std::unique_ptr<FileMemory>> files() const { return files_; }
 
   bool Contains(Gpa at, uint64_t length) const {
     return Host(at, length) != nullptr;
@@ -102,6 +110,7 @@ class GuestMemory {
   absl::Status Discard() const;
 
  private:
+  absl::Status Bind(std::span<const NodeBinding> nodes) const;
   explicit GuestMemory(Backing backing) : backing_(std::move(backing)) {}
   // Null when it is not wholly in one region.
   std::byte* Host(Gpa at, uint64_t length) const;
@@ -113,6 +122,7 @@ class GuestMemory {
   MappedRegion mapping_;
   std::vector<RamRegion> regions_;
   std::vector<std::unique_ptr<DeviceMemory>> devices_;
+  std::vector<std::unique_ptr<FileMemory>> files_;
 };
 
 }  // namespace kvmlet
