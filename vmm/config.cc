@@ -160,6 +160,10 @@ absl::Status CheckNuma(const VmConfig& config) {
       return Wrong("--numa: node ", i,
                    " is empty; give it cpus= or memory= or both");
     }
+    if (node.memory == 0 && !node.host_nodes.empty()) {
+      return Wrong("--numa: node ", i,
+                   " has host-nodes= and no memory; leave them out");
+    }
     if (node.memory % page != 0) {
       return Wrong("--numa: node ", i, "'s memory is not a multiple of ",
                    PageName(config.memory.backing.kind));
@@ -284,6 +288,15 @@ absl::Status CheckDevices(const VmConfig& config) {
   for (const NetConfig& net : config.nets) {
     KVMLET_RETURN_IF_ERROR(CheckNet(net));
     KVMLET_RETURN_IF_ERROR(CheckId("--net", net.id, ids));
+  }
+  for (const PmemConfig& pmem : config.pmems) {
+    if (pmem.path.empty()) return Wrong("--pmem needs the path of a file");
+    if (pmem.read_only && pmem.dax) {
+      return Wrong(
+          "--pmem: ro keeps a copy of what the guest writes, dax "
+          "keeps none; leave one of them out");
+    }
+    KVMLET_RETURN_IF_ERROR(CheckId("--pmem", pmem.id, ids));
   }
   if (config.balloon) {
     KVMLET_RETURN_IF_ERROR(CheckId("--balloon", config.balloon->id, ids));

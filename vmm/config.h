@@ -35,6 +35,8 @@ struct NumaNodeConfig {
   uint64_t memory = 0;
   // distances[j] to node j; empty means 10 to itself and 20 to the others.
   std::vector<uint8_t> distances;
+  // The host's nodes that its memory comes from; empty: any.
+  std::vector<uint32_t> host_nodes{};
 };
 
 using MacAddress = std::array<uint8_t, 6>;
@@ -58,6 +60,13 @@ struct NetConfig {
   std::optional<MacAddress> mac;
   uint16_t queue_pairs = 1;
   std::optional<bool> vhost;  // unset: when the host has it
+};
+
+struct PmemConfig {
+  std::string path;
+  std::string id;          // "pmem0" when not given
+  bool read_only = false;  // writes stay in memory
+  bool dax = false;        // only where the host maps the storage itself
 };
 
 struct BalloonConfig {
@@ -116,6 +125,7 @@ struct VmConfig {
   bool console = false;
   std::optional<uint64_t> vsock_cid;
   std::optional<BalloonConfig> balloon;
+  std::vector<PmemConfig> pmems;
   SerialConfig serial;
   std::string qmp_path;
   std::string verdict_path;

@@ -33,11 +33,13 @@ absl::Status Machine::CreateCore() {
   KVMLET_ASSIGN_OR_RETURN(
       plan_, arch::PlanMemory(*system_, context_.config.memory.size));
   KVMLET_ASSIGN_OR_RETURN(
-      memory_, GuestMemory::Create(plan_->ram, context_.config.memory.backing));
+      memory_, GuestMemory::Create(plan_->ram, context_.config.memory.backing,
+                                   NodeBindings()));
   KVMLET_RETURN_IF_ERROR(PlaceMemoryDevices());
   KVMLET_ASSIGN_OR_RETURN(
       vm_, KvmVm::Create(*system_, arch::VmType(*system_, *plan_)));
   KVMLET_RETURN_IF_ERROR(vm_->MapMemory(*memory_));
+  KVMLET_RETURN_IF_ERROR(MapPmem());
   KVMLET_ASSIGN_OR_RETURN(platform_,
                           arch::CreatePlatform({.config = context_.config,
                                                 .system = *system_,

@@ -119,6 +119,14 @@ class Machine final : public GuestRequests,
   absl::Status CreatePci();
   absl::Status CreateVcpus();
 
+  // machine_memory.cc: memory beside plain RAM.
+  std::vector<NodeBinding> NodeBindings() const;
+  // A place in guest-physical memory above RAM, for good. `what` is the flag
+  // to blame when there is none.
+  absl::StatusOr<Gpa> PlaceDeviceMemory(std::string_view what, uint64_t size,
+                                        uint64_t alignment);
+  absl::Status MapPmem();
+
   // machine_devices.cc: one function a kind of device.
   absl::Status AttachDevices();
   absl::Status AttachRng();
@@ -128,6 +136,8 @@ class Machine final : public GuestRequests,
   absl::Status AttachVsock(uint64_t cid);
   absl::Status PlaceMemoryDevices();
   absl::Status AttachVirtioMem(size_t index);
+  absl::Status AttachPmem(const PmemConfig& config, const RamRegion& region);
+  void AddPmemProperties(const PmemConfig& config, const RamRegion& region);
   absl::Status AttachBalloon(const BalloonConfig& config);
   absl::Status AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
                             std::string id, std::string backend);

@@ -45,6 +45,10 @@ absl::Status Machine::AttachDevices() {
   for (const NetConfig& net : config.nets) {
     KVMLET_RETURN_IF_ERROR(AttachNet(net));
   }
+  for (size_t i = 0; i < config.pmems.size(); ++i) {
+    KVMLET_RETURN_IF_ERROR(
+        AttachPmem(config.pmems[i], memory_->files()[i]->region()));
+  }
   if (config.balloon) KVMLET_RETURN_IF_ERROR(AttachBalloon(*config.balloon));
   for (size_t i = 0; i < memory_devices_->count(); ++i) {
     KVMLET_RETURN_IF_ERROR(AttachVirtioMem(i));

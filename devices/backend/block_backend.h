@@ -26,8 +26,9 @@ namespace kvmlet {
 // What the user asked for (one --disk).
 struct DiskOptions {
   std::string path;
-  std::string id;      // names the disk in log lines
-  std::string serial;  // at most 20 bytes
+  std::string id;               // names the disk in log lines
+  std::string flag = "--disk";  // the one to blame
+  std::string serial;           // at most 20 bytes
   bool read_only = false;
   bool direct = false;       // O_DIRECT: past the host's page cache
   uint16_t queues = 1;       // 0 counts as 1

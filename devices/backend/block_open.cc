@@ -95,7 +95,7 @@ absl::StatusOr<UniqueFd> OpenAndLock(const DiskOptions& options,
 
 absl::StatusOr<std::unique_ptr<BlockBackend>> OpenDisk(
     const DiskOptions& options) {
-  auto fd = OpenAndLock(options, absl::StrCat("--disk ", options.path));
+  auto fd = OpenAndLock(options, absl::StrCat(options.flag, " ", options.path));
   if (!fd.ok()) return WithExitStatus(fd.status(), ExitStatus::kCannotOpen);
   return BlockFile::Create(*std::move(fd), options);
 }

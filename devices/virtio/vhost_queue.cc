@@ -33,6 +33,10 @@ std::vector<VhostRegion> VhostRegions(const GuestMemory& memory) {
     const RamRegion all = device->Part(0, device->block_count());
     regions.push_back({all.base.value, all.size, all.host});
   }
+  for (const auto& file : memory.files()) {
+    const RamRegion& region = file->region();
+    regions.push_back({region.base.value, region.size, region.host});
+  }
   return regions;
 }
 

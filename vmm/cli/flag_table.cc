@@ -32,6 +32,8 @@ constexpr KeySpec kNumaKeys[] = {
      "distance to node 0, 1, ... joined by colons, 10 to itself and 11 to 254 "
      "to others (default: 20 to all others)",
      ""},
+    {"host-nodes", "LIST",
+     "its memory comes from these NUMA nodes of the host only, 0-1:3", ""},
 };
 
 constexpr KeySpec kDiskKeys[] = {
@@ -51,6 +53,13 @@ constexpr KeySpec kNetKeys[] = {
     {"queues", "N", "queue pairs (default: 1)", ""},
     {"vhost", "on|off",
      "let the host's kernel move the frames (default: when it can)", "on off"},
+};
+
+constexpr KeySpec kPmemKeys[] = {
+    {"ro", "", "the file stays as it is; what the guest writes is lost", ""},
+    {"dax", "",
+     "fail unless the host maps the file's own storage, without a copy", ""},
+    {"id", "NAME", "its name in QMP (default: pmem0, pmem1, ...)", ""},
 };
 
 constexpr KeySpec kBalloonKeys[] = {
@@ -158,12 +167,21 @@ constexpr FlagSpec kRunFlags[] = {
      .section = "Devices",
      .text = "A virtio console, the guest's hvc0, on this terminal; it is much "
              "faster than the serial port."},
+    {.name = "pmem",
+     .repeats = true,
+     .section = "Devices",
+     .value = "PATH[,KEY...]",
+     .text = "Adds persistent memory: a file of the host, a multiple of 2 MiB, "
+             "which the guest maps itself. Holes in it are filled first.",
+     .words = "@file",
+     .leading_key = "file",
+     .keys = kPmemKeys},
     {.name = "balloon",
      .type = kOptional,
      .section = "Devices",
-     .value = "[KEY...]",
+     .value = "KEY...",
      .text = "A memory balloon: the QMP command balloon makes the guest give "
-             "memory up.",
+             "memory up. Without a key: reporting.",
      .words = "reporting",
      .keys = kBalloonKeys,
      .implied = "reporting"},

@@ -33,4 +33,27 @@ absl::StatusOr<BalloonConfig> ParseBalloon(std::string_view text) {
   return balloon;
 }
 
+absl::StatusOr<PmemConfig> ParsePmem(std::string_view text) {
+  PmemConfig pmem;
+  KVMLET_ASSIGN_OR_RETURN(SpecParser spec,
+                          SpecParser::Parse("--pmem", text, true));
+  const std::optional<std::string> named = spec.Take("file");
+  pmem.path = named.value_or(spec.positional());
+  if (pmem.path.empty() || (named && !spec.positional().empty())) {
+    return absl::InvalidArgumentError(
+        "--pmem needs the path of one file, as in --pmem file=disk.img");
+  }
+  KVMLET_ASSIGN_OR_RETURN(pmem.read_only, spec.TakeBool("ro"));
+  KVMLET_ASSIGN_OR_RETURN(pmem.dax, spec.TakeBool("dax"));
+  if (std::optional<std::string> id = spec.Take("id")) {
+    if (id->empty()) {
+      return absl::InvalidArgumentError(
+          "--pmem: id= is empty; give it a value, or leave it out");
+    }
+    pmem.id = *std::move(id);
+  }
+  KVMLET_RETURN_IF_ERROR(spec.Finish());
+  return pmem;
+}
+
 }  // namespace kvmlet::cli

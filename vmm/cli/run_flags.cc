@@ -31,6 +31,7 @@ DEFINE_string(virtio_mem, "", "");
 DEFINE_bool(rng, true, "");
 DEFINE_bool(console, false, "");
 DEFINE_string(balloon, "", "");
+DEFINE_string(pmem, "", "");
 DEFINE_string(vsock, "", "");
 DEFINE_string(serial, "stdio", "");
 DEFINE_string(qmp, "", "");
@@ -96,6 +97,7 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   if (flag == "virtio-mem") {
     return Append(ParseVirtioMem(text), config.virtio_mems);
   }
+  if (flag == "pmem") return Append(ParsePmem(text), config.pmems);
   if (flag == "serial") return Assign(ParseSerial(text), config.serial);
   if (flag == "qmp") return Assign(ParseQmp(text), config.qmp_path);
   if (flag == "events") return Assign(ParseEvents(text), config.events);
@@ -190,6 +192,7 @@ absl::StatusOr<VmConfig> BuildRunConfig(const ArgWalk& walk) {
   NameDevices("disk", config.disks);
   NameDevices("net", config.nets);
   NameDevices("vm", config.virtio_mems);
+  NameDevices("pmem", config.pmems);
   KVMLET_RETURN_IF_ERROR(
       WithExitStatus(config.Validate(),
                      from_file ? ExitStatus::kBadInput : ExitStatus::kUsage));

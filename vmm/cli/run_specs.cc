@@ -15,6 +15,7 @@ namespace kvmlet::cli {
 namespace {
 
 constexpr uint64_t kMostCpus = 4096;
+constexpr uint64_t kMostHostNodes = 1024;
 constexpr uint64_t kMostDiskQueues = 64;
 constexpr uint64_t kMostQueuePairs = 16;
 constexpr uint64_t kHighestFd = std::numeric_limits<int>::max();
@@ -67,27 +68,28 @@ std::vector<std::string_view> SplitColons(std::string_view text) {
 }
 
 // "0-1:4" -> 0, 1, 4.
-absl::StatusOr<std::vector<uint32_t>> ParseCpuList(std::string_view flag,
-                                                   std::string_view text) {
-  std::vector<uint32_t> cpus;
+absl::StatusOr<std::vector<uint32_t>> ParseList(std::string_view flag,
+                                                std::string_view text,
+                                                uint64_t most) {
+  std::vector<uint32_t> numbers;
   for (std::string_view part : SplitColons(text)) {
     const size_t dash = part.find('-');
     KVMLET_ASSIGN_OR_RETURN(
         const uint64_t first,
-        ParseNumber(flag, part.substr(0, dash), 0, kMostCpus - 1));
+        ParseNumber(flag, part.substr(0, dash), 0, most - 1));
     uint64_t last = first;
     if (dash != part.npos) {
       KVMLET_ASSIGN_OR_RETURN(
-          last, ParseNumber(flag, part.substr(dash + 1), first, kMostCpus - 1));
+          last, ParseNumber(flag, part.substr(dash + 1), first, most - 1));
     }
-    for (uint64_t cpu = first; cpu <= last; ++cpu) {
+    for (uint64_t number = first; number <= last; ++number) {
       // Ranges that repeat would otherwise make this list as long as the text
-      // likes; Validate() names the vCPU that is there twice.
-      if (cpus.size() > kMostCpus) return Bad(flag, text, "a short list");
-      cpus.push_back(static_cast<uint32_t>(cpu));
+      // likes; Validate() names what is there twice.
+      if (numbers.size() > most) return Bad(flag, text, "a short list");
+      numbers.push_back(static_cast<uint32_t>(number));
     }
   }
-  return cpus;
+  return numbers;
 }
 
 absl::StatusOr<MacAddress> ParseMac(std::string_view flag,
@@ -174,9 +176,15 @@ absl::StatusOr<NumaNodeConfig> ParseNuma(std::string_view text) {
   KVMLET_ASSIGN_OR_RETURN(const std::optional<uint64_t> memory,
                           spec.TakeSize("memory"));
   KVMLET_ASSIGN_OR_RETURN(const std::string far, TakeText(spec, "distances"));
+  KVMLET_ASSIGN_OR_RETURN(const std::string host, TakeText(spec, "host-nodes"));
   KVMLET_RETURN_IF_ERROR(spec.Finish());
   if (!cpus.empty()) {
-    KVMLET_ASSIGN_OR_RETURN(node.cpus, ParseCpuList("--numa cpus", cpus));
+    KVMLET_ASSIGN_OR_RETURN(node.cpus,
+                            ParseList("--numa cpus", cpus, kMostCpus));
+  }
+  if (!host.empty()) {
+    KVMLET_ASSIGN_OR_RETURN(
+        node.host_nodes, ParseList("--numa host-nodes", host, kMostHostNodes));
   }
   node.memory = memory.value_or(0);
   if (far.empty()) return node;

@@ -20,6 +20,7 @@ absl::StatusOr<MemoryConfig> ParseMemory(std::string_view text);
 absl::StatusOr<NumaNodeConfig> ParseNuma(std::string_view text);
 absl::StatusOr<DiskConfig> ParseDisk(std::string_view text);
 absl::StatusOr<NetConfig> ParseNet(std::string_view text);
+absl::StatusOr<PmemConfig> ParsePmem(std::string_view text);
 absl::StatusOr<BalloonConfig> ParseBalloon(std::string_view text);
 absl::StatusOr<uint64_t> ParseVsock(std::string_view text);
 absl::StatusOr<SerialConfig> ParseSerial(std::string_view text);

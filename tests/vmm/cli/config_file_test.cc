@@ -54,6 +54,7 @@ constexpr char kEverything[] = R"({
   false}], "virtio-mem": [{"id": "m", "max":
   "8G", "size": "1G"}], "rng": false, "console": true, "vsock": {"cid": 5},
   "balloon": {"reporting": true, "stats": 3},
+  "pmem": [{"file": "a,b.img", "ro": true}],
   "serial": "file:s.log", "qmp": "unix:q", "verdict": "v", "events": "fd:3",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
   "on-reset": "exit", "exit-code": "qemu", "log-level": "info"})";
@@ -93,6 +94,10 @@ void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.rng, b.rng);
   EXPECT_EQ(a.console, b.console);
   EXPECT_EQ(a.vsock_cid, b.vsock_cid);
+  ASSERT_EQ(a.pmems.size(), b.pmems.size());
+  EXPECT_EQ(a.pmems[0].path, "a,b.img");
+  EXPECT_EQ(a.pmems[0].path, b.pmems[0].path);
+  EXPECT_EQ(a.pmems[0].read_only, b.pmems[0].read_only);
   ASSERT_TRUE(a.balloon && b.balloon);
   EXPECT_EQ(a.balloon->reporting, b.balloon->reporting);
   EXPECT_EQ(a.balloon->stats_interval, b.balloon->stats_interval);
@@ -129,6 +134,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--console",
                             "--vsock=cid=5",
                             "--balloon=reporting,stats=3",
+                            "--pmem=file=a,,b.img,ro",
                             "--serial=file:s.log",
                             "--qmp=unix:q",
                             "--verdict=v",

@@ -189,6 +189,26 @@ TEST(RunFlagsTest, Vsock) {
   EXPECT_EQ(ParseWith({"--vsock", "4294967294"})->vsock_cid, 4294967294u);
 }
 
+TEST(RunFlagsTest, Pmem) {
+  const auto config =
+      ParseWith({"--pmem", "a.img,ro", "--pmem", "file=b,,c.img,dax,id=log"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->pmems.size(), 2u);
+  EXPECT_EQ(config->pmems[0].path, "a.img");
+  EXPECT_EQ(config->pmems[0].id, "pmem0");
+  EXPECT_TRUE(config->pmems[0].read_only);
+  EXPECT_EQ(config->pmems[1].path, "b,c.img");
+  EXPECT_EQ(config->pmems[1].id, "log");
+  EXPECT_TRUE(config->pmems[1].dax);
+}
+
+TEST(RunFlagsTest, HostNodesOfANumaNode) {
+  const auto config =
+      ParseWith({"--numa", "cpus=0,memory=512M,host-nodes=0-1:3"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->numa[0].host_nodes, ElementsAre(0, 1, 3));
+}
+
 TEST(RunFlagsTest, Balloon) {
   EXPECT_FALSE(ParseWith({})->balloon);
   EXPECT_TRUE(ParseWith({"--balloon"})->balloon->reporting);

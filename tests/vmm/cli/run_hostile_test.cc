@@ -67,6 +67,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"--numa", "cpus=0,memory=512M,distances=11"},
         Wrong{"--numa", "cpus=0,memory=512M,distances=10:20"},
         Wrong{"--numa", "cpus=0,memory=512M,distances=9"},
+        Wrong{"--numa", "cpus=0,memory=512M,host-nodes=1024"},
+        Wrong{"--numa", "cpus=0,memory=512M,host-nodes="},
         Wrong{"--numa", "0,memory=512M"}));
 
 INSTANTIATE_TEST_SUITE_P(
@@ -91,14 +93,16 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"--net", "tap=a,mac=52:54:00:12:34:056"},
         Wrong{"--net", "tap=a,mac=01:00:5e:00:00:01"},
         Wrong{"--net", "tap=a,mac=ff:ff:ff:ff:ff:ff"},
-        Wrong{"--net", "tap=a,mac=00:00:00:00:00:00"},
-        Wrong{"--balloon", "report"}, Wrong{"--balloon", "stats=-1"},
-        Wrong{"--balloon", "id="}, Wrong{"--balloon", "id=a b"},
-        Wrong{"--vsock", ""}, Wrong{"--vsock", "cid=2"},
-        Wrong{"--vsock", "cid=4294967295"}, Wrong{"--vsock", "cid"},
-        Wrong{"--vsock", "cid=3,x"}, Wrong{"--serial", ""},
-        Wrong{"--serial", "file:"}, Wrong{"--serial", "tcp:1"},
-        Wrong{"--serial", "stdio,x"}));
+        Wrong{"--net", "tap=a,mac=00:00:00:00:00:00"}, Wrong{"--pmem", ""},
+        Wrong{"--pmem", ",ro"}, Wrong{"--pmem", "a,file=b"},
+        Wrong{"--pmem", "a,ro,dax"}, Wrong{"--pmem", "a,id="},
+        Wrong{"--pmem", "a,rw"}, Wrong{"--balloon", "report"},
+        Wrong{"--balloon", "stats=-1"}, Wrong{"--balloon", "id="},
+        Wrong{"--balloon", "id=a b"}, Wrong{"--vsock", ""},
+        Wrong{"--vsock", "cid=2"}, Wrong{"--vsock", "cid=4294967295"},
+        Wrong{"--vsock", "cid"}, Wrong{"--vsock", "cid=3,x"},
+        Wrong{"--serial", ""}, Wrong{"--serial", "file:"},
+        Wrong{"--serial", "tcp:1"}, Wrong{"--serial", "stdio,x"}));
 
 INSTANTIATE_TEST_SUITE_P(
     VirtioMem, WrongValueTest,
