@@ -253,5 +253,49 @@ TEST_F(QmpTest, CtlIsItsClient) {
   EXPECT_EQ(process_->Wait(), 0);
 }
 
+// No driver runs here: sizes are wishes, and the device says why.
+TEST_F(QmpTest, MemoryDevicesAreDescribedAndResized) {
+  StartAndConnect(Payload("hang"), {"--virtio-mem", "id=a,max=1T,size=1G",
+                                    "--virtio-mem", "max=2G,block=1G,shared"});
+  Json list = Execute("query-memory-devices");
+  ASSERT_EQ(list.size(), 2u);
+  const Json& first = list[0]["data"];
+  const Json& second = list[1]["data"];
+  EXPECT_EQ(first["id"], "a");
+  EXPECT_EQ(first["requested-size"], 1ull << 30);
+  EXPECT_EQ(first["size"], 0);
+  EXPECT_EQ(first["__org.kvmlet_state"], "no-driver");
+  EXPECT_EQ(second["id"], "vm1");
+  EXPECT_EQ(second["block-size"], 1ull << 30);
+  // Side by side, above all RAM.
+  EXPECT_GE(first["memaddr"].get<uint64_t>(), 4ull << 30);
+  EXPECT_GE(second["memaddr"].get<uint64_t>(),
+            first["memaddr"].get<uint64_t>() + (1ull << 40));
+  Execute("qom-set", {{"path", "/machine/peripheral/a"},
+                      {"property", "requested-size"},
+                      {"value", 3ull << 30}});
+  EXPECT_EQ(Execute("qom-get", {{"path", "a"}, {"property", "requested-size"}}),
+            3ull << 30);
+  Execute("system_reset");
+  list = Execute("query-memory-devices");
+  EXPECT_EQ(list[0]["data"]["requested-size"], 3ull << 30);
+  Execute("quit");
+  EXPECT_EQ(process_->Wait(), 0) << process_->err();
+}
+
+TEST_F(QmpTest, AMemoryDeviceRefusesWrongSizes) {
+  StartAndConnect(Payload("hang"), {"--virtio-mem", "max=1G"});
+  for (const uint64_t size : {uint64_t{3}, uint64_t{2} << 30}) {
+    const auto reply = client_->Execute(
+        "qom-set",
+        {{"path", "vm0"}, {"property", "requested-size"}, {"value", size}},
+        Clock::now() + seconds(20));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_THAT(reply->error_text, HasSubstr(std::to_string(size)));
+  }
+  Execute("quit");
+  EXPECT_EQ(process_->Wait(), 0) << process_->err();
+}
+
 }  // namespace
 }  // namespace kvmlet
