@@ -34,6 +34,9 @@ struct XsaveArea {
 static_assert(sizeof(XsaveArea) == 4096);
 inline constexpr KvmSet<XsaveArea> kSetXsave{_IOW(KVMIO, 0xa5, XsaveArea),
                                              "KVM_SET_XSAVE"};
+inline constexpr KvmGet<XsaveArea> kGetXsave{_IOR(KVMIO, 0xa4, XsaveArea),
+                                             "KVM_GET_XSAVE"};
+inline constexpr KvmGet<kvm_xcrs> kGetXcrs{KVM_GET_XCRS, "KVM_GET_XCRS"};
 inline constexpr KvmSet<kvm_xcrs> kSetXcrs{KVM_SET_XCRS, "KVM_SET_XCRS"};
 inline constexpr KvmGet<kvm_lapic_state> kGetLapic{KVM_GET_LAPIC,
                                                    "KVM_GET_LAPIC"};
@@ -45,6 +48,12 @@ inline constexpr KvmSet<kvm_vcpu_events> kSetVcpuEvents{KVM_SET_VCPU_EVENTS,
                                                         "KVM_SET_VCPU_EVENTS"};
 inline constexpr KvmSet<kvm_debugregs> kSetDebugregs{KVM_SET_DEBUGREGS,
                                                      "KVM_SET_DEBUGREGS"};
+inline constexpr KvmGet<kvm_debugregs> kGetDebugregs{KVM_GET_DEBUGREGS,
+                                                     "KVM_GET_DEBUGREGS"};
+inline constexpr KvmSet<kvm_guest_debug> kSetGuestDebug{KVM_SET_GUEST_DEBUG,
+                                                        "KVM_SET_GUEST_DEBUG"};
+inline constexpr KvmGet<kvm_mp_state> kGetMpState{KVM_GET_MP_STATE,
+                                                  "KVM_GET_MP_STATE"};
 inline constexpr KvmSet<uint64_t> kSetIdentityMap{KVM_SET_IDENTITY_MAP_ADDR,
                                                   "KVM_SET_IDENTITY_MAP_ADDR"};
 inline constexpr KvmCall kSetTss{KVM_SET_TSS_ADDR, "KVM_SET_TSS_ADDR"};
