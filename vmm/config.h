@@ -107,6 +107,18 @@ struct VirtioMemConfig {
   BackingOptions backing;
 };
 
+enum class OnDisconnect { kResume, kStop, kKill };
+
+// Where gdb finds the machine.
+struct GdbConfig {
+  std::string path;  // of a unix socket; empty for TCP
+  std::string host = "127.0.0.1";
+  uint16_t port = 0;
+  bool allow_remote = false;
+  bool wait = false;  // the guest starts when gdb says so
+  OnDisconnect on_disconnect = OnDisconnect::kResume;
+};
+
 struct VmConfig {
   std::string name;  // may be empty
   std::string kernel;
@@ -135,6 +147,7 @@ struct VmConfig {
   HangConfig on_hang;
   OnReset on_reset = OnReset::kReboot;
   ExitCode exit_code = ExitCode::kPlain;
+  std::optional<GdbConfig> gdb;
   LogLevel log_level = LogLevel::kWarning;
 
   // Checks what can be checked without the host: counts, sizes, duplicate

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/debug/debugger.h"
+
+#include <glog/logging.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "vmm/base/status_macros.h"
+
+namespace kvmlet {
+
+Debugger::Debugger(DebugTarget& target, std::unique_ptr<arch::Debug> arch,
+                   bool stopped)
+    : target_(target),
+      arch_(std::move(arch)),
+      breakpoints_(*arch_, target.memory()),
+      spaces_(target.vcpu_count()),
+      stopped_(stopped) {
+  const VcpuDebug::Context context{.arch = *arch_,
+                                   .memory = target.memory(),
+                                   .breakpoints = breakpoints_,
+                                   .stats = stats_};
+  for (size_t i = 0; i < target.vcpu_count(); ++i) {
+    vcpus_.push_back(std::make_unique<VcpuDebug>(context));
+    vcpus_.back()->set_action({.kind = VcpuAction::Kind::kContinue});
+  }
+}
+
+void Debugger::Attach(DebugListener& listener) {
+  CHECK(listener_ == nullptr);
+  listener_ = &listener;
+  physical_ = false;
+  if (!stopped_) {
+    Freeze();
+    report_ = {.vcpu = SomeResumed()};
+  }
+}
+
+void Debugger::Detach(bool stay_stopped) {
+  listener_ = nullptr;
+  if (!stopped_) Freeze();
+  breakpoints_.RemoveAll();
+  set_step_interrupts(false);
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) {
+      const absl::Status status = vcpus_[i]->Disarm(kvm);
+      LOG_IF(WARNING, !status.ok()) << "debugger: " << status.message();
+    });
+    vcpus_[i]->set_action({.kind = VcpuAction::Kind::kContinue});
+  }
+  if (stay_stopped) return;
+  if (std::exchange(crashed_, false)) return target_.EndCrashed();
+  ForgetSpaces();
+  stopped_ = false;
+  ++generation_;
+  for (size_t i = 0; i < vcpus_.size(); ++i) target_.ResumeForDebugger(i);
+}
+
+void Debugger::Freeze() {
+  target_.StopForDebugger();
+  stopped_ = true;
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (!vcpus_[i]->stepping()) continue;
+    target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) { vcpus_[i]->BreakOff(kvm); });
+  }
+  if (lifted_) {
+    breakpoints_.Drop(lifted_->at);
+    vcpus_[lifted_->vcpu]->set_over(false);
+  }
+}
+
+size_t Debugger::SomeResumed() const {
+  const auto resumed = [this](size_t i) {
+    return vcpus_[i]->action().kind != VcpuAction::Kind::kStay;
+  };
+  if (report_.vcpu < vcpus_.size() && resumed(report_.vcpu)) {
+    return report_.vcpu;
+  }
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (resumed(i)) return i;
+  }
+  return 0;
+}
+
+void Debugger::Interrupt() {
+  if (stopped_) return;
+  Freeze();
+  lifted_.reset();
+  Tell({.vcpu = SomeResumed()});
+}
+
+void Debugger::Tell(const StopReport& report) {
+  report_ = report;
+  // Where the client saw it stand: going on passes a breakpoint set there.
+  target_.RunOnVcpu(report.vcpu, [this, &report](KvmVcpu& kvm) {
+    const absl::StatusOr<uint64_t> pc = arch_->ProgramCounter(kvm);
+    if (pc.ok()) vcpus_[report.vcpu]->set_told_at(*pc);
+  });
+  if (listener_ != nullptr) listener_->OnStop(report_);
+}
+
+void Debugger::TellStop(size_t vcpu, const VcpuStop& stop) {
+  StopReport report{.signal = DebugSignal::kTrap, .vcpu = vcpu};
+  switch (stop.reason) {
+    case VcpuStop::Reason::kStep:
+    case VcpuStop::Reason::kSteppedOver:
+    case VcpuStop::Reason::kFailed:
+      break;
+    case VcpuStop::Reason::kSoftware:
+      report.hit = BreakpointType::kSoftware;
+      break;
+    case VcpuStop::Reason::kHardware:
+      report.hit = BreakpointType::kHardware;
+      break;
+    case VcpuStop::Reason::kWatch:
+      report.hit = stop.key.type;
+      report.data_address = stop.key.address;
+      break;
+  }
+  vcpus_[vcpu]->ClearStop();
+  Tell(report);
+}
+
+bool Debugger::OnDebugExit(size_t vcpu, const KvmVcpu& kvm) {
+  return vcpus_[vcpu]->OnExit(kvm);
+}
+
+void Debugger::OnDebugStop(size_t vcpu) {
+  // generation_ changes only while every vCPU is outside the guest.
+  target_.Post([this, vcpu, run = generation_] { HandleStop(vcpu, run); });
+}
+
+void Debugger::HandleStop(size_t vcpu, uint64_t generation) {
+  // Another vCPU was faster. This one meets its breakpoint again when it is
+  // resumed, if it is still there; a watchpoint's hit waits in stop().
+  if (stopped_ || generation != generation_) return;
+  if (!vcpus_[vcpu]->stop()) return;
+  const VcpuStop stop = *vcpus_[vcpu]->stop();
+  Freeze();
+  lifted_.reset();
+  if (stop.reason == VcpuStop::Reason::kSteppedOver) {
+    vcpus_[vcpu]->ClearStop();
+    stopped_ = false;
+    return Start();
+  }
+  TellStop(vcpu, stop);
+}
+
+// A watchpoint that was hit together with something else.
+bool Debugger::TellPending() {
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    const std::optional<VcpuStop> stop = vcpus_[i]->stop();
+    if (!stop || stop->reason != VcpuStop::Reason::kWatch ||
+        vcpus_[i]->action().kind == VcpuAction::Kind::kStay ||
+        !breakpoints_.all().contains(stop->key)) {
+      continue;
+    }
+    TellStop(i, *stop);
+    return true;
+  }
+  return false;
+}
+
+void Debugger::Resume(std::vector<VcpuAction> actions) {
+  CHECK(stopped_);
+  CHECK_EQ(actions.size(), vcpus_.size());
+  if (std::exchange(crashed_, false)) return target_.EndCrashed();
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    vcpus_[i]->set_action(actions[i]);
+  }
+  if (pending_crash_) {
+    crashed_ = true;
+    return Tell(*std::exchange(pending_crash_, std::nullopt));
+  }
+  if (TellPending()) return;
+  stopped_ = false;
+  Start();
+}
+
+void Debugger::Start() {
+  ++generation_;
+  if (breakpoints_.any_patched() && StartLifted()) return;
+  ForgetSpaces();
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (vcpus_[i]->action().kind != VcpuAction::Kind::kStay) Launch(i);
+  }
+}
+
+// One vCPU alone passes the breakpoint in memory that it stands on: while it
+// is out of memory nobody else may run through there.
+bool Debugger::StartLifted() {
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    VcpuDebug& vcpu = *vcpus_[i];
+    if (vcpu.action().kind == VcpuAction::Kind::kStay || !vcpu.told_at()) {
+      continue;
+    }
+    const auto page = PageOf(i, *vcpu.told_at());
+    if (!page || breakpoints_.PatchedAt(page->at) == nullptr) continue;
+    breakpoints_.Lift(page->at);
+    lifted_ = Lifted{.vcpu = i, .at = page->at};
+    vcpu.set_over(vcpu.action().kind == VcpuAction::Kind::kContinue);
+    ForgetSpaces();
+    Launch(i);
+    return true;
+  }
+  return false;
+}
+
+void Debugger::Launch(size_t vcpu) {
+  absl::Status status;
+  if (vcpus_[vcpu]->needs_prepare()) {
+    target_.RunOnVcpu(
+        vcpu, [&](KvmVcpu& kvm) { status = vcpus_[vcpu]->Prepare(kvm); });
+  }
+  LOG_IF(WARNING, !status.ok()) << "debugger: " << status.message();
+  target_.ResumeForDebugger(vcpu);
+}
+
+void Debugger::OnVcpu(size_t vcpu,
+                      const std::function<void(const KvmVcpu&)>& function) {
+  target_.RunOnVcpu(vcpu, [&function](KvmVcpu& kvm) { function(kvm); });
+}
+
+absl::StatusOr<const arch::AddressSpace*> Debugger::Space(size_t vcpu) {
+  if (spaces_[vcpu] == nullptr) {
+    absl::StatusOr<std::unique_ptr<arch::AddressSpace>> space;
+    OnVcpu(vcpu,
+           [&](const KvmVcpu& kvm) { space = arch_->ReadAddressSpace(kvm); });
+    if (!space.ok()) return space.status();
+    spaces_[vcpu] = *std::move(space);
+  }
+  return spaces_[vcpu].get();
+}
+
+void Debugger::ForgetSpaces() {
+  for (auto& space : spaces_) space.reset();
+}
+
+void Debugger::OnRegistersWritten(size_t vcpu) {
+  spaces_[vcpu] = nullptr;
+  vcpus_[vcpu]->set_told_at(std::nullopt);
+}
+
+void Debugger::set_step_interrupts(bool on) {
+  step_interrupts_ = on;
+  for (const auto& vcpu : vcpus_) vcpu->set_step_interrupts(on);
+}
+
+std::optional<arch::AddressSpace::Page> Debugger::PageOf(size_t vcpu,
+                                                         uint64_t address) {
+  if (physical_) {
+    return arch::AddressSpace::Page{.at = Gpa{address},
+                                    .left = 4096 - address % 4096};
+  }
+  const auto space = Space(vcpu);
+  if (!space.ok()) return std::nullopt;
+  return (*space)->Translate(target_.memory(), address);
+}
+
+std::vector<std::byte> Debugger::ReadMemory(size_t vcpu, uint64_t address,
+                                            uint64_t length) {
+  std::vector<std::byte> out(length);
+  uint64_t done = 0;
+  while (done < length) {
+    const auto page = PageOf(vcpu, address + done);
+    if (!page) break;
+    const uint64_t part = std::min<uint64_t>(
+        {length - done, page->left, 4096 - page->at.value % 4096});
+    if (!breakpoints_.Read(page->at, std::span(out).subspan(done, part))) break;
+    done += part;
+  }
+  out.resize(done);
+  return out;
+}
+
+absl::Status Debugger::WriteMemory(size_t vcpu, uint64_t address,
+                                   std::span<const std::byte> data) {
+  std::vector<std::pair<Gpa, uint64_t>> parts;
+  uint64_t done = 0;
+  while (done < data.size()) {
+    const auto page = PageOf(vcpu, address + done);
+    if (!page) return absl::OutOfRangeError("not mapped");
+    const uint64_t part = std::min<uint64_t>(
+        {data.size() - done, page->left, 4096 - page->at.value % 4096});
+    if (!target_.memory().Contains(page->at, part)) {
+      return absl::OutOfRangeError("not in RAM");
+    }
+    parts.emplace_back(page->at, part);
+    done += part;
+  }
+  done = 0;
+  for (const auto& [at, size] : parts) {
+    if (!breakpoints_.Write(at, data.subspan(done, size))) {
+      return absl::OutOfRangeError("not in RAM");
+    }
+    done += size;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Debugger::InsertBreakpoint(size_t vcpu, const BreakpointKey& key) {
+  KVMLET_ASSIGN_OR_RETURN(const arch::AddressSpace* space, Space(vcpu));
+  return breakpoints_.Insert(key, *space);
+}
+
+void Debugger::OnReset() {
+  ForgetSpaces();
+  lifted_.reset();
+  crashed_ = false;
+  pending_crash_.reset();
+  const auto space = Space(0);
+  if (space.ok()) breakpoints_.OnMemoryReplaced(**space);
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    vcpus_[i]->set_told_at(std::nullopt);
+    vcpus_[i]->ClearStop();
+    if (vcpus_[i]->action().kind != VcpuAction::Kind::kStay) {
+      vcpus_[i]->set_action({.kind = VcpuAction::Kind::kContinue});
+    }
+    if (stopped_ || !vcpus_[i]->needs_prepare()) continue;
+    target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) {
+      vcpus_[i]->BreakOff(kvm);
+      const absl::Status status = vcpus_[i]->Prepare(kvm);
+      LOG_IF(WARNING, !status.ok()) << "debugger: " << status.message();
+    });
+  }
+}
+
+bool Debugger::OnCrash(DebugSignal signal, size_t vcpu, bool wait_for_client) {
+  if (listener_ == nullptr && !wait_for_client) return false;
+  StopReport report{.signal = signal, .vcpu = vcpu};
+  if (vcpu >= vcpus_.size() ||
+      vcpus_[vcpu]->action().kind == VcpuAction::Kind::kStay) {
+    report.vcpu = SomeResumed();
+  }
+  if (stopped_) {
+    pending_crash_ = report;
+    return true;
+  }
+  Freeze();
+  lifted_.reset();
+  crashed_ = true;
+  Tell(report);
+  return true;
+}
+
+void Debugger::OnEnd(int exit_status, bool crashed) {
+  if (listener_ != nullptr) listener_->OnGuestEnd(exit_status, crashed);
+}
+
+}  // namespace kvmlet

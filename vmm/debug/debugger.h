@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// The debugger's monitor, without its protocol: stops and resumes the world,
+// holds the breakpoints, reads and writes memory and registers while nothing
+// runs, and tells its one listener why the machine stopped.
+//
+// Threads: the main loop's thread; OnDebugExit and OnDebugStop on the vCPU's.
+// Nothing of the guest changes while there is neither a listener nor a
+// breakpoint.
+#ifndef KVMLET_VMM_DEBUG_DEBUGGER_H_
+#define KVMLET_VMM_DEBUG_DEBUGGER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "arch/debug.h"
+#include "vmm/debug/breakpoints.h"
+#include "vmm/debug/debug_target.h"
+#include "vmm/debug/vcpu_debug.h"
+
+namespace kvmlet {
+
+// The protocol's numbers of signals, as far as they are used.
+enum class DebugSignal {
+  kInterrupt = 2,
+  kTrap = 5,
+  kPanic = 6,
+  kTripleFault = 11,
+  kHang = 14,
+};
+
+struct StopReport {
+  DebugSignal signal = DebugSignal::kInterrupt;
+  size_t vcpu = 0;
+  // What was hit, if anything was.
+  std::optional<BreakpointType> hit{};
+  uint64_t data_address = 0;  // a watchpoint's
+};
+
+class DebugListener {
+ public:
+  virtual ~DebugListener() = default;
+  virtual void OnStop(const StopReport& report) = 0;
+  // The machine is over; `crashed` when that was not the guest's choice.
+  virtual void OnGuestEnd(int exit_status, bool crashed) = 0;
+};
+
+class Debugger {
+ public:
+  // The target outlives it. With `stopped` the machine starts held.
+  Debugger(DebugTarget& target, std::unique_ptr<arch::Debug> arch,
+           bool stopped);
+
+  // One listener at a time; the machine is stopped, silently, when it comes.
+  void Attach(DebugListener& listener);
+  // Breakpoints go, and the machine runs again unless `stay_stopped`.
+  void Detach(bool stay_stopped);
+  bool attached() const { return listener_ != nullptr; }
+
+  bool stopped() const { return stopped_; }
+  const StopReport& report() const { return report_; }
+  // Stops the world and tells so; nothing when it stands already.
+  void Interrupt();
+  // One action a vCPU; at least one of them runs.
+  void Resume(std::vector<VcpuAction> actions);
+
+  // While stopped only:
+  size_t vcpu_count() const { return vcpus_.size(); }
+  void OnVcpu(size_t vcpu, const std::function<void(const KvmVcpu&)>& function);
+  // The vCPU's address space, read once a stop.
+  absl::StatusOr<const arch::AddressSpace*> Space(size_t vcpu);
+  // Registers were written: what is remembered of them is void.
+  void OnRegistersWritten(size_t vcpu);
+  // The bytes from `address` on, up to the first that cannot be read.
+  std::vector<std::byte> ReadMemory(size_t vcpu, uint64_t address,
+                                    uint64_t length);
+  // All or nothing.
+  absl::Status WriteMemory(size_t vcpu, uint64_t address,
+                           std::span<const std::byte> data);
+  absl::Status InsertBreakpoint(size_t vcpu, const BreakpointKey& key);
+  Breakpoints& breakpoints() { return breakpoints_; }
+
+  const arch::Debug& arch() const { return *arch_; }
+  const DebugStats& stats() const { return stats_; }
+  DebugTarget& target() { return target_; }
+  // Addresses of memory accesses are guest-physical.
+  bool physical() const { return physical_; }
+  void set_physical(bool on) { physical_ = on; }
+  bool step_interrupts() const { return step_interrupts_; }
+  void set_step_interrupts(bool on);
+
+  // From the machine. OnDebugExit is true when the vCPU is to enter the guest
+  // again; otherwise OnDebugStop follows when it is held.
+  bool OnDebugExit(size_t vcpu, const KvmVcpu& kvm);
+  void OnDebugStop(size_t vcpu);
+  // The guest was reset, and no vCPU runs.
+  void OnReset();
+  // True when the machine is to stay as it is, for a client to look at.
+  bool OnCrash(DebugSignal signal, size_t vcpu, bool wait_for_client);
+  void OnEnd(int exit_status, bool crashed);
+
+ private:
+  // One breakpoint that is out of memory while one vCPU passes it.
+  struct Lifted {
+    size_t vcpu;
+    Gpa at;
+  };
+  void Freeze();
+  void HandleStop(size_t vcpu, uint64_t generation);
+  void Tell(const StopReport& report);
+  void TellStop(size_t vcpu, const VcpuStop& stop);
+  bool TellPending();
+  void Start();
+  bool StartLifted();
+  void Launch(size_t vcpu);
+  void ForgetSpaces();
+  std::optional<arch::AddressSpace::Page> PageOf(size_t vcpu, uint64_t address);
+  size_t SomeResumed() const;
+
+  DebugTarget& target_;
+  const std::unique_ptr<arch::Debug> arch_;
+  Breakpoints breakpoints_;
+  DebugStats stats_;
+  std::vector<std::unique_ptr<VcpuDebug>> vcpus_;
+  std::vector<std::unique_ptr<arch::AddressSpace>> spaces_;  // this stop's
+  DebugListener* listener_ = nullptr;
+  bool stopped_;
+  bool physical_ = false;
+  bool step_interrupts_ = false;
+  bool crashed_ = false;
+  std::optional<StopReport> pending_crash_;
+  uint64_t generation_ = 0;  // of runs
+  StopReport report_;
+  std::optional<Lifted> lifted_;
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_DEBUG_DEBUGGER_H_

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/debug/vcpu_debug.h"
+
+#include <glog/logging.h>
+
+#include "vmm/base/status_macros.h"
+
+namespace kvmlet {
+
+bool VcpuDebug::needs_prepare() const {
+  return over_ || told_at_ || stop_ || step_ ||
+         action_.kind != VcpuAction::Kind::kContinue ||
+         armed_ != context_.breakpoints.control();
+}
+
+absl::Status VcpuDebug::Prepare(const KvmVcpu& vcpu) {
+  stop_.reset();
+  step_.reset();
+  passing_ = false;
+  const std::optional<uint64_t> told_at = told_at_;
+  told_at_.reset();
+  if (over_ || action_.kind != VcpuAction::Kind::kContinue) {
+    return StartStep(vcpu);
+  }
+  if (told_at && !context_.breakpoints.control().slots.empty()) {
+    KVMLET_ASSIGN_OR_RETURN(const uint64_t pc,
+                            context_.arch.ProgramCounter(vcpu));
+    if (pc == *told_at && context_.breakpoints.ExecuteSlotAt(pc) != nullptr) {
+      passing_ = true;
+      return StartStep(vcpu);
+    }
+  }
+  return Arm(vcpu, context_.breakpoints.control());
+}
+
+absl::Status VcpuDebug::Arm(const KvmVcpu& vcpu,
+                            const arch::DebugControl& control) {
+  KVMLET_RETURN_IF_ERROR(context_.arch.Arm(vcpu, control));
+  armed_ = control;
+  return absl::OkStatus();
+}
+
+absl::Status VcpuDebug::StartStep(const KvmVcpu& vcpu) {
+  arch::DebugControl control = context_.breakpoints.control();
+  // A breakpoint at the instruction itself would stop it before it is done.
+  if (!control.slots.empty()) {
+    KVMLET_ASSIGN_OR_RETURN(const uint64_t pc,
+                            context_.arch.ProgramCounter(vcpu));
+    std::erase_if(control.slots, [pc](const arch::DebugSlot& slot) {
+      return slot.kind == arch::BreakKind::kExecute && slot.address == pc;
+    });
+  }
+  control.block_interrupts = !step_interrupts_ || over_ || passing_;
+  KVMLET_ASSIGN_OR_RETURN(
+      step_, context_.arch.BeginStep(vcpu, context_.memory, control));
+  context_.stats.steps.fetch_add(1, std::memory_order_relaxed);
+  return Arm(vcpu, step_->control);
+}
+
+bool VcpuDebug::OnExit(const KvmVcpu& vcpu) {
+  context_.stats.exits.fetch_add(1, std::memory_order_relaxed);
+  const arch::DebugEvent event = context_.arch.ReadEvent(vcpu, armed_);
+  if (!event.ours()) return GiveBack(vcpu, event);
+  const bool landed = step_ && step_->landing && event.slot == step_->landing;
+  if (event.slot && !landed) return OnSlot(vcpu, event);
+  if (event.instruction) return OnInstruction(vcpu, event);
+  if (step_ && (event.step || landed)) return AfterStep(vcpu, event.pc);
+  return GiveBack(vcpu, event);
+}
+
+bool VcpuDebug::AfterStep(const KvmVcpu& vcpu, uint64_t pc) {
+  BreakOff(vcpu);
+  if (passing_) {
+    passing_ = false;
+    return Try(vcpu, Arm(vcpu, context_.breakpoints.control()));
+  }
+  if (over_) return Stop(vcpu, {.reason = VcpuStop::Reason::kSteppedOver});
+  const bool on = action_.kind == VcpuAction::Kind::kRange &&
+                  pc >= action_.start && pc < action_.end &&
+                  context_.breakpoints.ExecuteSlotAt(pc) == nullptr;
+  if (on) return Try(vcpu, StartStep(vcpu));
+  return Stop(vcpu, {.reason = VcpuStop::Reason::kStep, .pc = pc});
+}
+
+bool VcpuDebug::OnSlot(const KvmVcpu& vcpu, const arch::DebugEvent& event) {
+  const arch::DebugSlot& slot = armed_.slots[*event.slot];
+  const Breakpoint* owner = context_.breakpoints.OwnerOf(slot);
+  BreakOff(vcpu);
+  context_.stats.hits.fetch_add(1, std::memory_order_relaxed);
+  if (owner == nullptr) {
+    // Only what the table has is ever armed.
+    LOG(DFATAL) << "a debug slot without an owner";
+    return Try(vcpu, Arm(vcpu, context_.breakpoints.control()));
+  }
+  VcpuStop stop{
+      .reason = VcpuStop::Reason::kWatch, .pc = event.pc, .key = owner->key};
+  if (slot.kind == arch::BreakKind::kExecute) {
+    stop.reason = owner->key.type == BreakpointType::kSoftware
+                      ? VcpuStop::Reason::kSoftware
+                      : VcpuStop::Reason::kHardware;
+  }
+  return Stop(vcpu, stop);
+}
+
+bool VcpuDebug::OnInstruction(const KvmVcpu& vcpu,
+                              const arch::DebugEvent& event) {
+  const auto space = context_.arch.ReadAddressSpace(vcpu);
+  if (!space.ok()) return Try(vcpu, space.status());
+  const auto page = (*space)->Translate(context_.memory, event.pc);
+  if (!page || context_.breakpoints.PatchedAt(page->at) == nullptr) {
+    return GiveBack(vcpu, event);
+  }
+  BreakOff(vcpu);
+  context_.stats.hits.fetch_add(1, std::memory_order_relaxed);
+  return Stop(vcpu, {.reason = VcpuStop::Reason::kSoftware, .pc = event.pc});
+}
+
+// The exception is the guest's own: its handler runs as if nobody looked.
+bool VcpuDebug::GiveBack(const KvmVcpu& vcpu, const arch::DebugEvent& event) {
+  context_.stats.guests_own.fetch_add(1, std::memory_order_relaxed);
+  return Try(vcpu, context_.arch.Reinject(vcpu, event, armed_));
+}
+
+void VcpuDebug::BreakOff(const KvmVcpu& vcpu) {
+  if (!step_) return;
+  const absl::Status status =
+      context_.arch.FinishStep(vcpu, context_.memory, *step_);
+  LOG_IF(WARNING, !status.ok()) << "after a step: " << status.message();
+  step_.reset();
+}
+
+absl::Status VcpuDebug::Disarm(const KvmVcpu& vcpu) {
+  BreakOff(vcpu);
+  stop_.reset();
+  told_at_.reset();
+  over_ = false;
+  if (!armed_.active()) return absl::OkStatus();
+  return Arm(vcpu, {});
+}
+
+bool VcpuDebug::Stop(const KvmVcpu&, VcpuStop stop) {
+  stop_ = stop;
+  return false;
+}
+
+bool VcpuDebug::Try(const KvmVcpu& vcpu, const absl::Status& status) {
+  if (status.ok()) return true;
+  LOG(WARNING) << "debugger: " << status.message();
+  return Stop(vcpu, {.reason = VcpuStop::Reason::kFailed});
+}
+
+}  // namespace kvmlet
