@@ -72,6 +72,7 @@ unsigned long VmType(const KvmSystem& system, const MemoryPlan& plan);
 enum class ExitResult {
   kResume,    // enter the guest again
   kHalt,      // the guest asked for its end through GuestRequests
+  kDebug,     // the debugger's: see arch/debug.h
   kShutdown,  // triple fault or shutdown event
   kUnknown,   // KVM could not run the guest: see DescribeFailure
 };

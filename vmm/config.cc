@@ -330,6 +330,9 @@ absl::Status CheckControl(const VmConfig& config) {
     KVMLET_RETURN_IF_ERROR(CheckSocketPath("--serial", serial.path));
   }
   KVMLET_RETURN_IF_ERROR(CheckSocketPath("--qmp", config.qmp_path));
+  if (config.gdb) {
+    KVMLET_RETURN_IF_ERROR(CheckSocketPath("--gdb", config.gdb->path));
+  }
   for (const auto& timeout : {config.timeout, config.idle_timeout}) {
     if (timeout && timeout->count() <= 0) {
       return Wrong("--timeout and --idle-timeout must be above zero");

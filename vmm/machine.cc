@@ -18,6 +18,7 @@ absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
   KVMLET_RETURN_IF_ERROR(machine->CreatePci());
   KVMLET_RETURN_IF_ERROR(machine->AttachDevices());
   KVMLET_RETURN_IF_ERROR(machine->CreateVcpus());
+  KVMLET_RETURN_IF_ERROR(machine->CreateDebugger());
   machine->mmio_.Seal();
   machine->pio_.Seal();
   return machine;
@@ -102,6 +103,7 @@ absl::Status Machine::Start() {
   Vcpu::InstallKickSignal();
   for (const auto& thread : io_threads_) thread->Enable();
   for (const auto& vcpu : vcpus_) vcpu->Start();
+  if (debugger_ != nullptr && debugger_->stopped()) StopForDebugger();
   ResumeVcpus();
   state_ = RunState::kRunning;
   return absl::OkStatus();
@@ -181,8 +183,9 @@ void Machine::Panic(Door door, bool crash_loaded) {
   Request([this, door] {
     state_ = RunState::kGuestPanicked;
     context_.events.GuestPanicked("poweroff");
-    EndWith({.reason = VerdictReason::kPanic, .door = door},
-            ShutdownCause::kGuestPanic);
+    EndCrash(DebugSignal::kPanic, 0,
+             {.reason = VerdictReason::kPanic, .door = door},
+             ShutdownCause::kGuestPanic);
   });
 }
 
@@ -192,18 +195,20 @@ void Machine::Reset(Door door) {
 
 void Machine::OnShutdown(uint32_t vcpu) {
   Request([this, vcpu] {
-    EndWith({.reason = VerdictReason::kTripleFault,
-             .door = Door::kTripleFault,
-             .text = absl::StrCat("vcpu ", vcpu, " shut down")},
-            ShutdownCause::kGuestPanic);
+    EndCrash(DebugSignal::kTripleFault, vcpu,
+             {.reason = VerdictReason::kTripleFault,
+              .door = Door::kTripleFault,
+              .text = absl::StrCat("vcpu ", vcpu, " shut down")},
+             ShutdownCause::kGuestPanic);
   });
 }
 
 void Machine::OnFailure(uint32_t vcpu, std::string why) {
   Request([this, vcpu, why = std::move(why)] {
-    EndWith({.reason = VerdictReason::kKvmError,
-             .text = absl::StrCat("vcpu ", vcpu, ": ", why)},
-            ShutdownCause::kHostError);
+    EndCrash(DebugSignal::kTripleFault, vcpu,
+             {.reason = VerdictReason::kKvmError,
+              .text = absl::StrCat("vcpu ", vcpu, ": ", why)},
+             ShutdownCause::kHostError);
   });
 }
 
@@ -213,6 +218,9 @@ void Machine::EndWith(Verdict verdict, ShutdownCause cause) {
   Halt();
   if (state_ != RunState::kGuestPanicked) state_ = RunState::kShutdown;
   context_.events.Shutdown(cause);
+  if (debugger_ != nullptr) {
+    debugger_->OnEnd(verdict.ExitStatus(), cause == ShutdownCause::kGuestPanic);
+  }
   context_.listener.OnEnd(std::move(verdict));
 }
 
@@ -238,6 +246,7 @@ void Machine::DoReset(ShutdownCause cause) {
     return;
   }
   context_.listener.OnRestart();
+  if (debugger_ != nullptr) debugger_->OnReset();
   context_.events.Reset(cause);
   // A machine that the user stopped stays stopped, at its kernel's entry.
   if (state_ == RunState::kRunning) ResumeVcpus();

@@ -29,6 +29,8 @@
 #include "vmm/control/events.h"
 #include "vmm/control/machine_control.h"
 #include "vmm/control/qom.h"
+#include "vmm/debug/debug_target.h"
+#include "vmm/debug/debugger.h"
 #include "vmm/event/event_loop.h"
 #include "vmm/event/io_thread.h"
 #include "vmm/kvm/kvm_stats.h"
@@ -67,7 +69,8 @@ struct MachineContext {
 
 class Machine final : public GuestRequests,
                       public VcpuObserver,
-                      public MachineControl {
+                      public MachineControl,
+                      private DebugTarget {
  public:
   static absl::StatusOr<std::unique_ptr<Machine>> Create(
       const MachineContext& context);
@@ -91,9 +94,14 @@ class Machine final : public GuestRequests,
   // VcpuObserver.
   void OnShutdown(uint32_t vcpu) override;
   void OnFailure(uint32_t vcpu, std::string why) override;
+  bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
+  void OnDebugStop(uint32_t vcpu) override;
+
+  // Null without --gdb.
+  Debugger* debugger() const { return debugger_.get(); }
 
   // MachineControl.
-  RunState run_state() const override { return state_; }
+  RunState run_state() const override;
   absl::Status Pause() override;
   absl::Status Resume() override;
   absl::Status PowerButton() override;
@@ -126,6 +134,23 @@ class Machine final : public GuestRequests,
   absl::StatusOr<Gpa> PlaceDeviceMemory(std::string_view what, uint64_t size,
                                         uint64_t alignment);
   absl::Status MapPmem();
+
+  // machine_debug.cc: what the debugger needs.
+  absl::Status CreateDebugger();
+  size_t vcpu_count() const override { return vcpus_.size(); }
+  const GuestMemory& memory() const override { return *memory_; }
+  void StopForDebugger() override;
+  void ResumeForDebugger(size_t vcpu) override;
+  void RunOnVcpu(size_t vcpu,
+                 const std::function<void(KvmVcpu&)>& function) override;
+  void EndCrashed() override;
+  absl::Status ResetFromDebugger() override;
+  void QuitFromDebugger() override { Quit(); }
+  void Post(std::function<void()> function) override;
+  // The guest crashed: held for the debugger when there is one to look, or
+  // at its end.
+  void EndCrash(DebugSignal signal, uint32_t vcpu, Verdict verdict,
+                ShutdownCause cause);
 
   // machine_devices.cc: one function a kind of device.
   absl::Status AttachDevices();
@@ -191,6 +216,9 @@ class Machine final : public GuestRequests,
   // where this KVM has none.
   std::vector<KvmStats> kvm_stats_;
   bool stats_opened_ = false;
+  std::unique_ptr<Debugger> debugger_;
+  // How it ends when the debugger lets go of a crashed guest.
+  std::optional<std::pair<Verdict, ShutdownCause>> crash_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;  // Last: joined first.
 };
 

@@ -110,11 +110,17 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
                                            .events = session->events_,
                                            .listener = *session}));
   RegisterMachineCommands(session->registry_, *session->machine_);
+  if (config.gdb) {
+    KVMLET_ASSIGN_OR_RETURN(session->gdb_,
+                            GdbServer::Create(*session->loop_, *config.gdb,
+                                              *session->machine_->debugger()));
+  }
   return session;
 }
 
 Session::~Session() {
   CloseConsoles();
+  gdb_.reset();
   machine_.reset();
   qmp_.reset();
   if (event_stream_ != nullptr) events_.RemoveSink(*event_stream_);

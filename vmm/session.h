@@ -21,6 +21,7 @@
 #include "vmm/control/prompt.h"
 #include "vmm/control/qmp_registry.h"
 #include "vmm/control/qmp_server.h"
+#include "vmm/debug/gdb_server.h"
 #include "vmm/event/event_loop.h"
 #include "vmm/machine.h"
 #include "vmm/verdict.h"
@@ -73,7 +74,8 @@ class Session final : public MachineListener {
   std::optional<ConsoleWatch> serial_watch_;
   std::optional<ConsoleWatch> terminal_watch_;
   std::optional<Verdict> verdict_;
-  std::unique_ptr<Machine> machine_;  // Last: uses all of the above.
+  std::unique_ptr<Machine> machine_;  // uses all of the above
+  std::unique_ptr<GdbServer> gdb_;    // Last: uses the machine.
 };
 
 // Runs one guest to its end and returns the process's exit status.

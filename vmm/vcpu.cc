@@ -22,6 +22,8 @@ int KickSignal() { return SIGRTMIN; }
 
 }  // namespace
 
+bool VcpuObserver::OnDebugExit(uint32_t, const KvmVcpu&) { return true; }
+
 Vcpu::Vcpu(std::unique_ptr<KvmVcpu> kvm, uint32_t index, Context context)
     : kvm_(std::move(kvm)), index_(index), context_(context) {}
 
@@ -68,10 +70,10 @@ void Vcpu::RequestAttention() {
 
 void Vcpu::Kick() { RequestAttention(); }
 
-void Vcpu::RequestPause() {
+void Vcpu::RequestPause(PausedBy who) {
   {
     const std::lock_guard lock(mutex_);
-    pause_ = true;
+    pause_ |= static_cast<unsigned>(who);
   }
   RequestAttention();
 }
@@ -81,20 +83,24 @@ void Vcpu::WaitPaused() {
   changed_.wait(lock, [this] { return parked_; });
 }
 
-void Vcpu::Resume() {
+void Vcpu::Resume(PausedBy who) {
   const std::lock_guard lock(mutex_);
-  pause_ = false;
-  broken_ = false;
+  pause_ &= ~static_cast<unsigned>(who);
+  if (who == PausedBy::kMachine) broken_ = false;
   changed_.notify_all();
 }
 
 void Vcpu::RunOnThread(const std::function<void(KvmVcpu&)>& function) {
+  bool parked = false;
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return command_ == nullptr; });
     command_ = &function;
+    // Waiting outside the guest it needs no kick.
+    if (parked_) changed_.notify_all();
+    parked = parked_;
   }
-  RequestAttention();
+  if (!parked) RequestAttention();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this, &function] { return command_ != &function; });
 }
@@ -127,7 +133,9 @@ void Vcpu::Loop() {
   }
 }
 
-bool Vcpu::Idle() const { return pause_ || broken_ || context_.hold.load(); }
+bool Vcpu::Idle() const {
+  return pause_ != 0 || broken_ || context_.hold.load();
+}
 
 bool Vcpu::Attend() {
   FinishAccess();
@@ -178,6 +186,8 @@ void Vcpu::HandleExit() {
     case arch::ExitResult::kResume:
     case arch::ExitResult::kHalt:
       return;
+    case arch::ExitResult::kDebug:
+      return HandleDebug();
     case arch::ExitResult::kShutdown: {
       context_.observer.OnShutdown(index());
       const std::lock_guard lock(mutex_);
@@ -188,6 +198,16 @@ void Vcpu::HandleExit() {
     case arch::ExitResult::kUnknown:
       return Fail(context_.platform.DescribeFailure(*kvm_));
   }
+}
+
+void Vcpu::HandleDebug() {
+  if (context_.observer.OnDebugExit(index(), *kvm_)) return;
+  {
+    const std::lock_guard lock(mutex_);
+    pause_ |= static_cast<unsigned>(PausedBy::kDebugger);
+    attention_ = true;
+  }
+  context_.observer.OnDebugStop(index());
 }
 
 void Vcpu::HandleMmio() {

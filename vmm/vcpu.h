@@ -33,7 +33,14 @@ class VcpuObserver {
   virtual ~VcpuObserver() = default;
   virtual void OnShutdown(uint32_t vcpu) = 0;
   virtual void OnFailure(uint32_t vcpu, std::string why) = 0;
+  // The vCPU left the guest for the debugger. True when it is to go on;
+  // otherwise it is paused for the debugger, and OnDebugStop follows.
+  virtual bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm);
+  virtual void OnDebugStop(uint32_t /*vcpu*/) {}
 };
+
+// Who keeps a vCPU out of the guest; it runs when nobody does.
+enum class PausedBy : unsigned { kMachine = 1, kDebugger = 2 };
 
 class Vcpu {
  public:
@@ -60,9 +67,9 @@ class Vcpu {
   static void InstallKickSignal();
 
   // RequestPause asks, WaitPaused waits until the guest is not entered.
-  void RequestPause();
+  void RequestPause(PausedBy who = PausedBy::kMachine);
   void WaitPaused();
-  void Resume();
+  void Resume(PausedBy who = PausedBy::kMachine);
   // Looks at `hold` again, soon.
   void Kick();
   // Runs the function on the vCPU's thread, outside the guest, and waits.
@@ -84,6 +91,7 @@ class Vcpu {
   void RequestAttention();
   bool Idle() const;
   void HandleExit();
+  void HandleDebug();
   void HandleMmio();
   void HandlePio();
   void FinishAccess();
@@ -99,8 +107,9 @@ class Vcpu {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool stop_ = false;    // guarded by mutex_
-  bool pause_ = true;    // guarded by mutex_
+  bool stop_ = false;  // guarded by mutex_
+  // Of PausedBy; guarded by mutex_.
+  unsigned pause_ = static_cast<unsigned>(PausedBy::kMachine);
   bool parked_ = false;  // guarded by mutex_: outside the guest, waiting
   bool broken_ = false;  // guarded by mutex_: cannot enter the guest again
   const std::function<void(KvmVcpu&)>* command_ = nullptr;  // guarded by mutex_

@@ -279,6 +279,8 @@ ExitResult X86Platform::HandleExit(KvmVcpu& vcpu) {
     case KVM_EXIT_HLT:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       return ExitResult::kResume;
+    case KVM_EXIT_DEBUG:
+      return ExitResult::kDebug;
     case KVM_EXIT_SHUTDOWN:
       return ExitResult::kShutdown;
     default:

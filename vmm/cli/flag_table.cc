@@ -95,6 +95,16 @@ constexpr KeySpec kVsockKeys[] = {
     {"cid", "N", "the guest's context id, 3 to 4294967294", ""},
 };
 
+constexpr KeySpec kGdbKeys[] = {
+    {"wait", "", "hold the guest at its first instruction until gdb resumes it",
+     ""},
+    {"on-disconnect", "resume|stop|kill",
+     "what becomes of the guest when gdb goes without a word (default: resume)",
+     "resume stop kill"},
+    {"allow-remote", "",
+     "accept clients from other hosts; whoever connects owns the guest", ""},
+};
+
 constexpr FlagSpec kRunFlags[] = {
     {.name = "kernel",
      .section = "Kernel",
@@ -204,6 +214,14 @@ constexpr FlagSpec kRunFlags[] = {
      .value = "unix:PATH",
      .text = "Creates a socket that speaks QMP; kvmlet ctl is a client of it.",
      .words = "unix:"},
+    {.name = "gdb",
+     .section = "Control",
+     .value = "unix:PATH|tcp:[HOST:]PORT[,KEY...]",
+     .text = "Lets gdb debug the guest: target remote PATH, or HOST:PORT. "
+             "Costs nothing until gdb connects.",
+     .words = "unix: tcp:",
+     .leading_key = "at",
+     .keys = kGdbKeys},
     {.name = "verdict",
      .section = "Control",
      .value = "PATH",

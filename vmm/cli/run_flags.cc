@@ -35,6 +35,7 @@ DEFINE_string(pmem, "", "");
 DEFINE_string(vsock, "", "");
 DEFINE_string(serial, "stdio", "");
 DEFINE_string(qmp, "", "");
+DEFINE_string(gdb, "", "");
 DEFINE_string(verdict, "", "");
 DEFINE_string(events, "", "");
 DEFINE_string(timeout, "", "");
@@ -100,6 +101,10 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   if (flag == "pmem") return Append(ParsePmem(text), config.pmems);
   if (flag == "serial") return Assign(ParseSerial(text), config.serial);
   if (flag == "qmp") return Assign(ParseQmp(text), config.qmp_path);
+  if (flag == "gdb") {
+    KVMLET_ASSIGN_OR_RETURN(config.gdb, ParseGdb(text));
+    return absl::OkStatus();
+  }
   if (flag == "events") return Assign(ParseEvents(text), config.events);
   if (flag == "on-hang") return Assign(ParseOnHang(text), config.on_hang);
   if (flag == "on-reset") return Assign(ParseOnReset(text), config.on_reset);

@@ -26,6 +26,7 @@ absl::StatusOr<uint64_t> ParseVsock(std::string_view text);
 absl::StatusOr<SerialConfig> ParseSerial(std::string_view text);
 // "unix:PATH" -> "PATH".
 absl::StatusOr<std::string> ParseQmp(std::string_view text);
+absl::StatusOr<GdbConfig> ParseGdb(std::string_view text);
 // Checks "PATH" or "fd:N".
 absl::StatusOr<std::string> ParseEvents(std::string_view text);
 absl::StatusOr<HangConfig> ParseOnHang(std::string_view text);

@@ -24,6 +24,7 @@ enum class RunState {
   kPrelaunch,
   kRunning,
   kPaused,
+  kDebug,  // the debugger holds it
   kGuestPanicked,
   kShutdown
 };

@@ -149,6 +149,8 @@ std::string_view RunStateName(RunState state) {
       return "running";
     case RunState::kPaused:
       return "paused";
+    case RunState::kDebug:
+      return "debug";
     case RunState::kGuestPanicked:
       return "guest-panicked";
     case RunState::kShutdown:

@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The gdb stub when the guest runs: steps, hits, interrupts, threads, resets,
+crashes, and connections that come and go.
+
+usage: raw_stops.py KVMLET [unittest options]
+"""
+
+import os
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from raw_case import RawTest, main
+from rsp import BASE, COUNTING, ENDING, JUMP, LOOP, PATIENCE, STORE, Closed
+
+
+class Stops(RawTest):
+    def test_the_guest_waits_at_its_entry(self):
+        _, client = self.stopped()
+        self.assertRegex(client.ask("?"), "^T02thread:p1.1;")
+        self.assertEqual(client.pc(), BASE)
+
+    def test_steps_are_single_instructions(self):
+        _, client = self.stopped()
+        for pc in (LOOP, STORE, JUMP, LOOP, STORE):
+            reply = client.ask("vCont;s:p1.1")
+            self.assertRegex(reply, "^T05thread:p1.1;10:")
+            self.assertEqual(client.pc(), pc)
+        self.assertEqual(client.register(0), 2)
+
+    def test_a_breakpoint_hits_every_time(self):
+        _, client = self.stopped()
+        self.assertEqual(client.ask(f"Z1,{STORE:x},1"), "OK")
+        for count in range(1, 5):
+            # From the breakpoint itself on it is not hit again at once.
+            self.assertIn("hwbreak:;", client.ask("vCont;c"))
+            self.assertEqual(client.pc(), STORE)
+            self.assertEqual(client.register(0), count)
+        self.assertEqual(client.ask(f"z1,{STORE:x},1"), "OK")
+
+    def test_a_software_breakpoint_is_told_as_one_wherever_it_lives(self):
+        _, client = self.stopped()
+        before = client.memory(STORE, 5)
+        self.assertEqual(client.ask(f"Z0,{STORE:x},1"), "OK")
+        self.assertEqual(client.memory(STORE, 5), before)
+        self.assertIn("swbreak:;", client.ask("vCont;c:p1.-1"))
+        self.assertEqual(client.pc(), STORE)
+        self.assertRegex(client.ask("vCont;s:p1.1"), "^T05thread:p1.1;10:")
+        self.assertEqual(client.pc(), JUMP)
+
+    def test_a_jump_to_a_breakpoint_hits_it(self):
+        _, client = self.stopped()
+        client.ask(f"Z1,{STORE:x},1")
+        client.ask("vCont;c")
+        # Written, the program counter is where the client wants to start.
+        self.assertEqual(client.set_register(16, STORE), "OK")
+        self.assertIn("hwbreak:;", client.ask("vCont;c"))
+        self.assertEqual(client.register(0), 1)
+
+    def test_a_range_is_left_in_one_go(self):
+        _, client = self.stopped()
+        reply = client.ask(f"vCont;r{BASE:x},{JUMP:x}:p1.1")
+        self.assertTrue(reply.startswith("T05"), reply)
+        self.assertEqual(client.pc(), JUMP)
+        # A breakpoint inside the range ends it too.
+        client.ask(f"Z1,{STORE:x},1")
+        client.ask(f"vCont;r{LOOP:x},{JUMP + 2:x}:p1.1")
+        self.assertEqual(client.pc(), STORE)
+
+    def test_an_interrupt_stops_what_runs(self):
+        _, client = self.stopped(COUNTING, "--cpus", "4")
+        client.no_acks()
+        for _ in range(5):
+            client.send("vCont;c")
+            time.sleep(0.02)
+            start = time.monotonic()
+            self.assertRegex(client.interrupt(), "^T02thread:p1.1;")
+            self.assertLess(time.monotonic() - start, 5)
+            self.assertIn(client.pc(), (LOOP, STORE, JUMP))
+        # A guest that stands is not told to stop again.
+        client.send_raw(b"\x03" * 1000)
+        self.assertRegex(client.ask("?"), "^T02")
+
+    def test_packets_to_a_running_guest_are_not_answered(self):
+        _, client = self.stopped()
+        client.no_acks()
+        client.send("vCont;c")
+        client.send("g")
+        client.send("m0,4")
+        self.assertRegex(client.interrupt(), "^T02")
+        self.assertEqual(client.ask("qC"), "QCp1.1")
+
+    def test_the_guests_end_is_told(self):
+        monitor, client = self.stopped(ENDING)
+        self.assertEqual(client.ask("vCont;c"), "W07")
+        self.assertEqual(monitor.wait(), 7)
+
+    def test_a_crash_stops_before_it_ends_the_machine(self):
+        # No interrupt table: an invalid instruction is a triple fault.
+        monitor, client = self.stopped(bytes.fromhex("0f0b"))
+        self.assertRegex(client.ask("vCont;c"), "^T0b")
+        self.assertEqual(client.ask("vCont;c"), "X06")
+        self.assertEqual(monitor.wait(), 81)
+
+    def test_breakpoints_survive_a_reset(self):
+        _, client = self.stopped()
+        client.ask(f"Z1,{STORE:x},1")
+        client.ask("vCont;c")
+        client.ask("vCont;c")
+        self.assertEqual(client.register(0), 2)
+        self.assertEqual(client.monitor("reset")[1], "OK")
+        self.assertEqual(client.pc(), BASE)
+        self.assertIn("hwbreak:;", client.ask("vCont;c"))
+        self.assertEqual(client.register(0), 1)
+
+
+class Threads(RawTest):
+    def test_every_vcpu_is_a_thread(self):
+        _, client = self.stopped(COUNTING, "--cpus", "4")
+        self.assertEqual(client.ask("qfThreadInfo"), "mp1.1,p1.2,p1.3,p1.4")
+        self.assertEqual(client.ask("qsThreadInfo"), "l")
+        xml = client.ask("qXfer:threads:read::0,1000")
+        self.assertEqual(xml[0], "l")
+        self.assertIn('id="p1.4" core="3"', xml)
+        extra = client.ask("qThreadExtraInfo,p1.2")
+        self.assertIn("vCPU 1", bytes.fromhex(extra).decode())
+
+    def test_registers_of_a_waiting_vcpu(self):
+        _, client = self.stopped(COUNTING, "--cpus", "2")
+        self.assertEqual(client.ask("Hgp1.2"), "OK")
+        self.assertEqual(client.pc(), 0xFFF0)
+        self.assertEqual(client.ask("Hgp1.1"), "OK")
+        self.assertEqual(client.pc(), BASE)
+
+    def test_a_stop_names_a_thread_that_ran(self):
+        _, client = self.stopped(COUNTING, "--cpus", "2")
+        client.no_acks()
+        # Only the second one runs, and it waits to be started.
+        client.send("vCont;c:p1.2")
+        time.sleep(0.05)
+        self.assertRegex(client.interrupt(), "^T02thread:p1.2;")
+        client.ask("Hgp1.1")
+        self.assertEqual(client.pc(), BASE, "it was not resumed")
+
+    def test_one_steps_while_the_others_run(self):
+        _, client = self.stopped(COUNTING, "--cpus", "2")
+        self.assertRegex(client.ask("vCont;s:p1.1;c:p1.-1"), "^T05thread:p1.1")
+        self.assertEqual(client.pc(), LOOP)
+
+    def test_wrong_threads(self):
+        _, client = self.stopped()
+        for packet in ("Hgp1.2", "Hg", "Hx1", "Hgp2.1", "Tp1.9", "T", "Tx",
+                       "qThreadExtraInfo,p1.5", "qThreadExtraInfo,"):
+            self.assertEqual(client.ask(packet), "E22", packet)
+        for packet in ("Hgp0.0", "Hc-1", "Hgp1.-1", "Tp1.1"):
+            self.assertEqual(client.ask(packet), "OK", packet)
+
+
+class Connections(RawTest):
+    def test_a_second_client_is_refused(self):
+        monitor, client = self.stopped()
+        second = monitor.connect()
+        self.addCleanup(second.close)
+        try:
+            second.send("qC")
+            second.packet()
+            self.fail("a second client was answered")
+        except (Closed, ConnectionError, BrokenPipeError):
+            pass
+        self.assertEqual(client.ask("qC"), "QCp1.1")
+
+    def test_detach_lets_the_guest_go_on(self):
+        monitor, client = self.stopped(ENDING)
+        client.ask(f"Z1,{STORE:x},1")
+        client.ask("vCont;c")
+        self.assertEqual(client.ask("D;1"), "OK")
+        self.assertEqual(monitor.wait(), 7)
+
+    def test_attach_and_attach_again(self):
+        monitor = self.start(gdb="")
+        for _ in range(3):
+            client = self.connect(monitor)
+            self.assertRegex(client.ask("?"), "^T02")
+            self.assertIn(client.pc(), (LOOP, STORE, JUMP))
+            before = client.register(0)
+            self.assertRegex(client.ask("vCont;s:p1.1"), "^T05")
+            self.assertIn(client.register(0), (before, before + 1))
+            self.assertEqual(client.ask("D"), "OK")
+            client.close()
+
+    def test_nobody_attached_costs_no_exits(self):
+        monitor = self.start(ENDING, gdb="")
+        self.assertEqual(monitor.wait(), 7)
+
+    def test_a_lost_connection_resumes(self):
+        monitor, client = self.stopped(ENDING)
+        client.ask(f"Z1,{STORE:x},1")
+        client.ask("vCont;c")
+        client.close()
+        self.assertEqual(monitor.wait(), 7)
+
+    def test_a_connection_lost_in_a_packet_and_while_running(self):
+        monitor, client = self.stopped()
+        client.send_raw(b"$vCont;c#a8$Z1,1000")
+        time.sleep(0.05)
+        client.close()
+        client = self.connect(monitor)
+        self.assertIn(client.pc(), (LOOP, STORE, JUMP))
+
+    def test_a_lost_connection_can_stop(self):
+        monitor = self.start(COUNTING, gdb="wait,on-disconnect=stop")
+        client = self.connect(monitor)
+        client.ask("vCont;s:p1.1")
+        client.close()
+        time.sleep(0.1)
+        client = self.connect(monitor)
+        self.assertEqual(client.pc(), LOOP)
+
+    def test_a_lost_connection_can_kill(self):
+        monitor = self.start(COUNTING, gdb="wait,on-disconnect=kill")
+        self.connect(monitor).close()
+        self.assertEqual(monitor.wait(), 0)
+
+    def test_kill(self):
+        for packet in ("k", "vKill;1"):
+            monitor, client = self.stopped()
+            client.send(packet)
+            self.assertEqual(monitor.wait(), 0)
+
+    def test_a_client_that_does_not_read(self):
+        monitor, client = self.stopped()
+        client.no_acks()
+        client.socket.setblocking(False)
+        try:
+            while True:
+                client.socket.send(b"$m0,10000#5d")
+        except BlockingIOError:
+            pass
+        client.close()
+        # The next one may be too early: what came before is served first.
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
+                self.assertEqual(self.connect(monitor).ask("qC"), "QCp1.1")
+                return
+            except (Closed, ConnectionError):
+                time.sleep(0.02)
+        self.fail("nobody is let in any more")
+
+    def test_the_socket_is_the_owners(self):
+        monitor, _ = self.stopped()
+        self.assertEqual(os.stat(monitor.path).st_mode & 0o777, 0o600)
+
+    def test_tcp_on_this_host_only(self):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        monitor = self.start(COUNTING, at=f"tcp:{port}")
+        address = None
+        for _ in range(200):
+            try:
+                address = socket.create_connection(("127.0.0.1", port), 5)
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        with address:
+            address.sendall(b"$qC#b4")
+            self.assertEqual(address.recv(64)[:1], b"+")
+
+
+if __name__ == "__main__":
+    main()

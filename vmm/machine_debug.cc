@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine as the debugger sees it, see vmm/debug/debug_target.h.
+#include <utility>
+
+#include "arch/debug.h"
+#include "vmm/base/status_macros.h"
+#include "vmm/machine.h"
+
+namespace kvmlet {
+
+absl::Status Machine::CreateDebugger() {
+  if (!context_.config.gdb) return absl::OkStatus();
+  KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<arch::Debug> arch,
+                          arch::CreateDebug(*system_));
+  DebugTarget& target = *this;
+  debugger_ = std::make_unique<Debugger>(target, std::move(arch),
+                                         context_.config.gdb->wait);
+  return absl::OkStatus();
+}
+
+bool Machine::OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) {
+  return debugger_ == nullptr || debugger_->OnDebugExit(vcpu, kvm);
+}
+
+void Machine::OnDebugStop(uint32_t vcpu) { debugger_->OnDebugStop(vcpu); }
+
+RunState Machine::run_state() const {
+  const bool held = debugger_ != nullptr && debugger_->stopped();
+  if (held && state_ == RunState::kRunning) return RunState::kDebug;
+  return state_;
+}
+
+void Machine::StopForDebugger() {
+  HurryConsoles(true);
+  for (const auto& vcpu : vcpus_) vcpu->RequestPause(PausedBy::kDebugger);
+  for (const auto& vcpu : vcpus_) vcpu->WaitPaused();
+  if (state_ == RunState::kRunning) HurryConsoles(false);
+}
+
+void Machine::ResumeForDebugger(size_t vcpu) {
+  vcpus_[vcpu]->Resume(PausedBy::kDebugger);
+}
+
+void Machine::RunOnVcpu(size_t vcpu,
+                        const std::function<void(KvmVcpu&)>& function) {
+  vcpus_[vcpu]->RunOnThread(function);
+}
+
+void Machine::EndCrash(DebugSignal signal, uint32_t vcpu, Verdict verdict,
+                       ShutdownCause cause) {
+  if (debugger_ != nullptr) {
+    PauseVcpus();
+    crash_.emplace(verdict, cause);
+    if (debugger_->OnCrash(signal, vcpu, /*wait_for_client=*/false)) return;
+  }
+  EndWith(std::move(verdict), cause);
+}
+
+void Machine::EndCrashed() {
+  if (!crash_) return;
+  auto [verdict, cause] = *std::exchange(crash_, std::nullopt);
+  EndWith(std::move(verdict), cause);
+}
+
+absl::Status Machine::ResetFromDebugger() {
+  // A crashed guest lives again.
+  if (crash_) {
+    crash_.reset();
+    state_ = RunState::kRunning;
+  }
+  return SystemReset();
+}
+
+void Machine::Post(std::function<void()> function) {
+  context_.loop.Post(std::move(function));
+}
+
+}  // namespace kvmlet
