@@ -33,11 +33,11 @@ qemu_is_usable() {
     [ -n "$version" ] && [ "$version" -ge "$QEMU_MIN_MAJOR" ]
 }
 
-# qemu_wrapper DIR NAME: a starter that lets the unpacked QEMU find its libraries, wherever it lies.
+# qemu_wrapper DIR NAME TRIPLET: a starter that lets the unpacked QEMU find its libraries, wherever it lies.
 qemu_wrapper() {
     {
         printf '#!/bin/sh\n# Starts the QEMU that is unpacked beside this file.\nname=%s lib=%s\n' \
-            "$2" "$(uname -m)-linux-gnu"
+            "$2" "$3"
         cat <<'EOF'
 here=$(dirname "$(readlink -f "$0")")
 export LD_LIBRARY_PATH="$here/usr/lib/$lib:$here/lib/$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
@@ -60,7 +60,7 @@ qemu_make() {
     apt_fetch_all "$host" "$new.debs" --target-release "$(newer_suite)" "$(qemu_package "$1")"
     unpack_debs "$new" "$new".debs/*.deb
     rm -rf "$new.debs"
-    qemu_wrapper "$new" "$name"
+    qemu_wrapper "$new" "$name" "$(uname -m)-linux-gnu"
     qemu_is_usable "$new/$name" ||
         die "$EX_UNAVAILABLE" "the downloaded QEMU does not start: $("$new/$name" --version 2>&1 | head -n 1)"
     publish_dir "$new" "$dir"
@@ -78,5 +78,20 @@ lab_qemu() {
     if ! qemu_is_usable "$dir/$name"; then
         with_lock "qemu-$1" qemu_make "$1" >&2
     fi
+    printf '%s\n' "$dir/$name"
+}
+
+# peer_qemu ARCH: prints the QEMU to compare with: one that runs on ARCH, in the lab where that is not here.
+peer_qemu() {
+    local dir=$KVMLET_BUILD/bench/$1/qemu name
+    if [ "$1" = "$(host_arch)" ]; then
+        lab_qemu "$1"
+        return
+    fi
+    name=$(qemu_name "$1")
+    debian_root "$dir" "$1" --target-release "$(newer_suite)" "$(qemu_package "$1")"
+    # The C library has to be of the same build as the dynamic linker: it is the lab's.
+    find "$dir/usr/lib" -regex '.*/lib\(c\|m\|dl\|rt\|pthread\|resolv\|util\)\.so\.[0-9]+' -delete
+    qemu_wrapper "$dir" "$name" aarch64-linux-gnu
     printf '%s\n' "$dir/$name"
 }

@@ -17,7 +17,6 @@ import time
 import monitors
 import timing
 
-RUNS = 5
 SECONDS = 2  # of load for one figure
 SETTLE = 3  # seconds until a guest is idle
 IDLE_MEMORY = 256  # MiB
@@ -33,13 +32,14 @@ class Bench:
     def __init__(self, job, work):
         self.work = work
         self.results, self.commands = {}, {}
+        self.runs = job["runs"]
         kept = {}
         for key in ("kvmlet", "kernel", "initrd", "blkload", "netload"):
             # Off a slow file system, so that every run finds the same.
             kept[key] = shutil.copy(os.path.realpath(job[key]), os.path.join(work, key))
         self.kernel, self.initrd = kept["kernel"], kept["initrd"]
         self.programs = {name: kept[name] for name in ("blkload", "netload")}
-        self.monitors = monitors.Monitors(kept["kvmlet"], None, job["qemu"])
+        self.monitors = monitors.Monitors(job["arch"], kept["kvmlet"], None, job["qemu"])
         os.environ.update(self.monitors.environment)
 
     def initrd_for(self, name, script, *programs):
@@ -59,21 +59,16 @@ class Bench:
 
     def boot(self):
         initrd = self.initrd_for("true", "true\n")
-        m = self.monitors
-        commands = {"kvmlet": m.linux_kvmlet(self.kernel, initrd), "q35": m.linux_q35(self.kernel, initrd),
-                    "microvm": m.linux_microvm(self.kernel, initrd)}
+        commands = self.monitors.linux(self.kernel, initrd)
         samples = timing.in_turns("boot to power-off", {
-            name: (lambda c=command: timing.Run(c)) for name, command in commands.items()}, RUNS)
+            name: (lambda c=command: timing.Run(c)) for name, command in commands.items()}, self.runs)
         self.results["boot_wall"] = timing.pick(samples, "wall")
         self.results["boot_cpu"] = timing.pick(samples, "cpu")
         self.commands["boot"] = list(commands.values())
 
     def memory(self):
         initrd = self.initrd_for("idle", "echo bench-idle\nsleep 10000\n")
-        m = self.monitors
-        commands = {"kvmlet": m.linux_kvmlet(self.kernel, initrd, IDLE_MEMORY),
-                    "q35": m.linux_q35(self.kernel, initrd, IDLE_MEMORY),
-                    "microvm": m.linux_microvm(self.kernel, initrd, IDLE_MEMORY)}
+        commands = self.monitors.linux(self.kernel, initrd, IDLE_MEMORY)
         samples = timing.in_turns("memory beside the guest's", {
             name: (lambda c=command: idle_pss(c)) for name, command in commands.items()}, runs=2, warm_up=0)
         self.results["pss"] = {name: timing.summary(values) for name, values in samples.items()}
@@ -87,11 +82,11 @@ class Bench:
         lines = [f"echo bench {name} $(/blkload /dev/vda {kind} {size} {threads} {SECONDS})"
                  for name, (kind, size, threads) in LOADS.items()]
         initrd = self.initrd_for("blk", "\n".join(lines) + "\n", "blkload")
-        m = self.monitors
+        m, machine = self.monitors, monitors.LINUX_PEERS[self.monitors.arch][0]
         commands = {"kvmlet": m.linux_kvmlet(self.kernel, initrd, extra=monitors.kvmlet_disk(disk)),
-                    "qemu": m.linux_q35(self.kernel, initrd, extra=monitors.qemu_disk(disk))}
+                    "qemu": m.linux_qemu(machine, self.kernel, initrd, extra=monitors.qemu_disk(disk))}
         samples = timing.in_turns("disk reads", {
-            name: (lambda c=command: disk_figures(c)) for name, command in commands.items()}, RUNS)
+            name: (lambda c=command: disk_figures(c)) for name, command in commands.items()}, self.runs)
         for load in LOADS:
             self.results[load] = {name: timing.summary([s[load] for s in series]) for name, series in samples.items()}
         self.commands["blk"] = list(commands.values())
@@ -112,13 +107,13 @@ ip link set eth0 up
 echo bench receive $(/netload client {HOST_IP} 5002 receive {SECONDS})
 """
         initrd = self.initrd_for("net", script, "netload")
-        m = self.monitors
+        m, machine = self.monitors, monitors.LINUX_PEERS[self.monitors.arch][0]
         commands = {"kvmlet": m.linux_kvmlet(self.kernel, initrd, extra=monitors.kvmlet_net(TAP, vhost)),
-                    "qemu": m.linux_q35(self.kernel, initrd, extra=monitors.qemu_net(TAP, vhost))}
+                    "qemu": m.linux_qemu(machine, self.kernel, initrd, extra=monitors.qemu_net(TAP, vhost))}
         word = "vhost" if vhost else "tap"
         samples = timing.in_turns(f"network stream, {'with' if vhost else 'without'} vhost", {
             name: (lambda c=command: net_figures(c, self.programs["netload"]))
-            for name, command in commands.items()}, RUNS)
+            for name, command in commands.items()}, self.runs)
         for direction in ("send", "receive"):
             self.results[f"{word}_{direction}"] = {
                 name: timing.summary([s[direction] for s in series]) for name, series in samples.items()}

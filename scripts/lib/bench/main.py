@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures kvmlet beside its peers and prints the table. Started by scripts/bench.
 
-Usage: main.py --kvmlet P --helpers DIR --payloads DIR --guest DIR --qemu P [--lab P] --out DIR WHAT...
+Usage: main.py --arch A --runs N --kvmlet P --helpers DIR --payloads DIR --guest DIR --qemu P [--lab P] --out DIR WHAT...
 """
 
 import argparse
@@ -27,8 +27,9 @@ GUESTS = ("boot", "memory", "blk", "net")
 
 def parse():
     parser = argparse.ArgumentParser()
-    for name in ("kvmlet", "helpers", "payloads", "guest", "qemu", "out"):
+    for name in ("arch", "kvmlet", "helpers", "payloads", "guest", "qemu", "out"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--lab")
     parser.add_argument("what", nargs="+", choices=[*NATIVE, *GUESTS])
     return parser.parse_args()
@@ -56,8 +57,10 @@ def measure_guests(arguments, failures):
         return [], {}
     helper = lambda name: os.path.join(arguments.helpers, name)
     image = lambda name: os.path.join(arguments.guest, name)
+    # Where there is a kernel that needs no unpacking all of them boot that.
+    kernel = image("vmlinux-6.12") if os.path.exists(image("vmlinux-6.12")) else image("vmlinuz-6.12")
     results = guests.measure({
-        "kvmlet": arguments.kvmlet, "qemu": arguments.qemu, "kernel": image("vmlinux-6.12"),
+        "arch": arguments.arch, "runs": arguments.runs, "kvmlet": arguments.kvmlet, "qemu": arguments.qemu, "kernel": kernel,
         "initrd": image("initrd-6.12.img"), "blkload": helper("blkload"), "netload": helper("netload"),
         "measure": what}, arguments.lab, arguments.out)
     failures.update(results["failures"])
@@ -67,7 +70,7 @@ def measure_guests(arguments, failures):
 def notes(arguments, commands):
     where = "in the lab, an emulated machine" if arguments.lab else "on this machine"
     lines = [f"Host: Linux {platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the end.",
-             f"start, exits and size: on this machine; boot, memory, blk and net: {where}.",
+             f"Guests: {arguments.arch}. start, exits and size: on this machine; boot, memory, blk and net: {where}.",
              "Cells: median (best). Ratios are of medians: kvmlet / the other."]
     for name, list_of_commands in commands.items():
         lines += ["", f"{name}:"] + [f"  {shlex.join(command)}" for command in list_of_commands]
@@ -83,7 +86,7 @@ def main():
     arguments = parse()
     os.makedirs(arguments.out, exist_ok=True)
     timing.be_urgent()
-    monitors = Monitors(arguments.kvmlet, os.path.join(arguments.helpers, "floor"), arguments.qemu)
+    monitors = Monitors(arguments.arch, arguments.kvmlet, os.path.join(arguments.helpers, "floor"), arguments.qemu)
     failures = {}
     with_qemu = dict(os.environ)
     os.environ.update(monitors.environment)

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Command lines of the monitors that are compared: everything off that a guest does not need."""
 
+import glob
 import os
 
 MICROVM = "microvm,x-option-roms=off,pit=off,pic=off,auto-kernel-cmdline=off"
-CONSOLE = "console=ttyS0 panic=-1 quiet loglevel=1 no_timer_check"
+CONSOLE = {"x86_64": "console=ttyS0 panic=-1 quiet loglevel=1 no_timer_check",
+           "arm64": "console=ttyAMA0 panic=-1 quiet loglevel=1"}
+# QEMU's machines that boot Linux: the one that can do everything, and the small one.
+LINUX_PEERS = {"x86_64": ("q35", "microvm"), "arm64": ("virt",)}
 
 
 def find_qemu(starter):
@@ -14,7 +18,7 @@ def find_qemu(starter):
         if f.read(2) != b"#!":
             return starter, [], {}
     here = os.path.dirname(os.path.realpath(starter))
-    libraries = [f"{here}/usr/lib/x86_64-linux-gnu", f"{here}/lib/x86_64-linux-gnu"]
+    libraries = glob.glob(f"{here}/usr/lib/*-linux-gnu") + glob.glob(f"{here}/lib/*-linux-gnu")
     firmware = ["-L", f"{here}/usr/share/qemu", "-L", f"{here}/usr/share/seabios"]
     return (f"{here}/usr/bin/{os.path.basename(starter)}", firmware,
             {"LD_LIBRARY_PATH": ":".join(libraries), "QEMU_MODULE_DIR": f"{libraries[0]}/qemu"})
@@ -23,7 +27,8 @@ def find_qemu(starter):
 class Monitors:
     """Where the programs are, and the command lines made of them. They run in 'environment'."""
 
-    def __init__(self, kvmlet, floor, qemu):
+    def __init__(self, arch, kvmlet, floor, qemu):
+        self.arch, self.console = arch, CONSOLE[arch]
         self.kvmlet, self.floor = kvmlet, floor
         self.qemu, self.firmware, self.environment = find_qemu(qemu)
         # Distributions build a QEMU with nothing but this machine, too: it starts faster.
@@ -46,21 +51,30 @@ class Monitors:
 
     def _qemu(self, program, machine, memory, cpus):
         # ARCH_CAPABILITIES: QEMU insists on it where a paravirtual KVM refuses it.
-        return [program, *self.firmware, "-M", machine, "-enable-kvm", "-cpu", "host,-arch-capabilities",
+        cpu = "host,-arch-capabilities" if self.arch == "x86_64" else "host"
+        return [program, *self.firmware, "-M", machine, "-enable-kvm", "-cpu", cpu,
                 "-m", str(memory), "-smp", str(cpus), "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot"]
 
     def linux_kvmlet(self, kernel, initrd, memory=256, cpus=1, extra=()):
         return [self.kvmlet, "run", "--kernel", kernel, "--initrd", initrd, "--memory", f"{memory}M",
-                "--cpus", str(cpus), "--append", CONSOLE, *extra]
+                "--cpus", str(cpus), "--append", self.console, *extra]
 
-    def linux_microvm(self, kernel, initrd, memory=256, cpus=1):
-        # Without the clock Linux boots twice as long.
-        return self._qemu(self.qemu_small, f"{MICROVM},rtc=on,isa-serial=on", memory, cpus) + [
-            "-bios", "qboot.rom", "-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", CONSOLE]
+    def linux_qemu(self, machine, kernel, initrd, memory=256, cpus=1, extra=()):
+        """QEMU with one of LINUX_PEERS."""
+        linux = ["-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", self.console, *extra]
+        if machine == "microvm":
+            # Without the clock Linux boots twice as long.
+            return self._qemu(self.qemu_small, f"{MICROVM},rtc=on,isa-serial=on", memory, cpus) + [
+                "-bios", "qboot.rom", *linux]
+        options = {"q35": "q35,smbus=off,sata=off,usb=off,vmport=off", "virt": "virt,gic-version=3,acpi=off"}
+        return self._qemu(self.qemu, options[machine], memory, cpus) + linux
 
-    def linux_q35(self, kernel, initrd, memory=256, cpus=1, extra=()):
-        return self._qemu(self.qemu, "q35,smbus=off,sata=off,usb=off,vmport=off", memory, cpus) + [
-            "-serial", "stdio", "-kernel", kernel, "-initrd", initrd, "-append", CONSOLE, *extra]
+    def linux(self, kernel, initrd, memory=256):
+        """{name: command} of everyone who boots this."""
+        commands = {"kvmlet": self.linux_kvmlet(kernel, initrd, memory)}
+        for machine in LINUX_PEERS[self.arch]:
+            commands[machine] = self.linux_qemu(machine, kernel, initrd, memory)
+        return commands
 
 
 def kvmlet_disk(path):
