@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README's table of what works on which architecture: every 'yes' names a test that exists.
+
+usage: parity.py ROOT
+A name is GROUP/TEST of tests/boot, or Suite.Test of a unit test.
+"""
+
+import glob
+import os
+import re
+import sys
+
+HEADING = "## What works where"
+
+
+def rows(readme):
+    """[feature, x86-64, arm64] of each line of the table."""
+    with open(readme, encoding="utf-8") as f:
+        text = f.read()
+    section = text[text.index(HEADING):].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ") and "---" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+
+
+def boot_test_exists(root, arch, group, test):
+    for path in glob.glob(f"{root}/tests/boot/{group}/*.sh"):
+        other = re.search(r"\.(x86_64|arm64)\.sh$", path)
+        if other and other.group(1) != arch:
+            continue
+        with open(path, encoding="utf-8") as f:
+            names = re.findall(r"^\s*run_test (\S+)", f.read(), re.M)
+        # In a loop part of a name is a variable.
+        patterns = [re.sub(r"\\\$\\?\{?\w+\\?\}?", ".+", re.escape(name.strip("\"'"))) for name in names]
+        if any(re.fullmatch(pattern, test) for pattern in patterns):
+            return True
+    return False
+
+
+def unit_test_exists(root, suite, test):
+    for path in glob.glob(f"{root}/tests/**/*.cc", recursive=True):
+        with open(path, encoding="utf-8") as f:
+            if re.search(rf"TEST(_F|_P)?\({suite},\s*{test}\)", f.read()):
+                return True
+    return False
+
+
+def exists(root, arch, name):
+    if "/" in name:
+        return boot_test_exists(root, arch, *name.split("/", 1))
+    return "." in name and unit_test_exists(root, *name.split(".", 1))
+
+
+def main():
+    root = sys.argv[1]
+    faults, count = [], 0
+    for feature, *cells in rows(os.path.join(root, "README.md")):
+        for arch, cell in zip(("x86_64", "arm64"), cells):
+            names = re.findall(r"`([^`]*)`", cell)
+            if cell.startswith("yes") and not names:
+                faults.append(f"{feature}: {arch} says yes without a test")
+            count += len(names)
+            faults += [f"{feature}: there is no test {name} for {arch}"
+                       for name in names if not exists(root, arch, name)]
+    if not count:
+        faults.append("the table names no test")
+    for fault in faults:
+        print(f"README.md: {fault}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
