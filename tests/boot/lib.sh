@@ -18,6 +18,7 @@ ARCH=$(machine_arch)
 KVMLET=$(kvmlet_binary "$ARCH")
 GUEST_DIR=$KVMLET_BUILD/guest/$ARCH
 TEST_PROGRAMS=$(build_folder "$ARCH")/tests
+. "$(dirname "${BASH_SOURCE[0]}")/arch-$ARCH.sh"
 # Generous: a loaded machine emulating a machine that runs a virtual one is slow.
 KV_TIMEOUT=${KV_TIMEOUT:-150s}
 KV_STATUS=0
@@ -105,7 +106,7 @@ kv_wait() {
 }
 
 # guest_flags TEXT: fills GUEST_FLAGS with the kernel and an initrd that runs the shell text.
-# GUEST_KERNEL is 6.12, 6.1-cloud or vmlinux-6.12.
+# GUEST_KERNEL is one of GUEST_KERNELS.
 guest_flags() {
     local kernel=${GUEST_KERNEL:-6.12} image version
     case $kernel in

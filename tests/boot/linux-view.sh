@@ -16,21 +16,17 @@ section before; cat /proc/interrupts
 dd if=/dev/vda of=/dev/null bs=64k count=32 iflag=direct 2>/dev/null || echo "cannot read the disk"
 dd if=/dev/hwrng of=/dev/null bs=64 count=4 2>/dev/null || echo "cannot read random numbers"
 section after; cat /proc/interrupts
+section pages; sed -n "s/^KernelPageSize: *//p" /proc/self/smaps | head -n 1
+section kernel; dmesg
 section complaints; dmesg -r | sed -n "s/^<[0-4]>//p"
 section trouble; dmesg | grep -E "BUG|WARNING|Call Trace|Oops"
 exit 0
 '
 
-# Lines of level "warning" or worse that say nothing against the machine: each is printed by these
-# kernels on a real machine, too.
-QUIET='Speculative Return Stack Overflow|Spectre V2|RETBleed|MDS CPU bug|MMIO Stale Data|TAA CPU bug'
-QUIET="$QUIET|hugepages: |L1TF|VMSCAPE|kvm-guest: |unchecked MSR access|randomness|no_timer_check"
-QUIET="$QUIET|amd_pstate: the _CPC object is not present|platform eisa|EISA|device-mapper: core: CONFIG_IMA|integrity: |i8042: "
-
 # interrupt_sum SECTION PATTERN: how often the matching MSI-X vectors fired.
 interrupt_sum() {
-    section "$1" | awk -v want="$2" '
-        $0 ~ want && /MSI/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i }
+    section "$1" | awk -v want="$2" -v kind="$DEVICE_INTERRUPT" '
+        $0 ~ want && $0 ~ kind { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) sum += $i }
         END { print sum + 0 }'
 }
 
@@ -44,6 +40,10 @@ check_boot() {
     assert_json door verdict-port
     case $1 in
         6.1-cloud) section release | grep -q '^6\.1\..*cloud' || fail "release is $(section release)" ;;
+        6.12-16k)
+            section release | grep -q '^6\.12\..*16k' || fail "release is $(section release)"
+            assert_equal "the size of a page" "$(section pages)" "16 kB"
+            ;;
         *) section release | grep -q '^6\.12\.' || fail "release is $(section release)" ;;
     esac
     assert_equal "the number of CPUs" "$(section cpus)" "$cpus"
@@ -53,6 +53,7 @@ check_boot() {
     check_pci
     check_memory_map "$mebibytes"
     check_interrupts
+    check_machine "$cpus"
     assert_equal "a complaint of the kernel" "$(section complaints | grep -Ev "$QUIET" | head -n 1)" ""
     assert_equal "a failure in the kernel" "$(section trouble | head -n 1)" ""
 }
@@ -70,8 +71,10 @@ check_pci() {
 
 check_memory_map() { # check_memory_map MEBIBYTES
     section iomem | grep -q 'System RAM' || fail "/proc/iomem shows no System RAM"
-    section iomem | grep -q 'PCI Bus 0000:00' || fail "/proc/iomem shows no PCI bus"
-    section iomem | grep -Eq 'PCI (ECAM|MMCONFIG)' || fail "/proc/iomem shows no PCI configuration space"
+    local pattern
+    while read -r pattern; do
+        section iomem | grep -Eq "$pattern" || fail "/proc/iomem shows no $pattern"
+    done <<<"$IOMEM"
     section iomem | grep -q '0000:00:0' || fail "/proc/iomem shows no PCI device"
     if [ "$1" -gt 4096 ]; then
         section iomem | grep -q '^100000000-.*System RAM' || fail "/proc/iomem shows no memory above 4 GiB"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# Debian's kernels, compressed and not, reach userspace with 1, 2 and 4 CPUs and 256 MiB, and see
-# the machine that was asked for.
+# Debian's kernels of every kind reach userspace with 1, 2 and 4 CPUs and 256 MiB, and see the machine
+# that was asked for.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../linux-view.sh"
 
-for kernel in 6.12 6.1-cloud vmlinux-6.12; do
+for kernel in $GUEST_KERNELS; do
     for cpus in 1 2 4; do
         run_test "$kernel-$cpus-cpus-256M" check_boot "$kernel" "$cpus" 256
     done

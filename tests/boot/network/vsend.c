@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // vsend CID PORT WORD BYTES: sends so many bytes, which begin with the word,
 // over AF_VSOCK. Runs in a guest without any library.
-#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+// After the one above, whose types it uses.
+#include <linux/vm_sockets.h>
 #include <unistd.h>
 
 int main(int argc, char** argv) {

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034
+# What is different about arm64 guests. Sourced by lib.sh; arch-x86_64.sh says what each is.
+
+# Pages of 4 KiB, of 16 KiB, and all of virtio as modules.
+GUEST_KERNELS="6.12 6.12-16k 6.1-cloud"
+POWEROFF_DOOR=psci
+RESET_DOOR=psci
+PC_REGISTER='PC ='
+KERNEL_PC='PC =ffff'
+# The device tree knows where it is.
+# shellcheck disable=SC2016 # expanded in the guest
+WRITE_EXIT_DEVICE='devmem 0x$(od -A n -t x1 -N 8 /proc/device-tree/exit@*/reg | tr -d " ") 32 9'
+
+QUIET='hugepages: |randomness|device-mapper: core: CONFIG_IMA|integrity: '
+
+IOMEM='pcie
+PCI ECAM'
+DEVICE_INTERRUPT='ITS-PCI-MSIX'
+
+check_machine() {
+    local pattern
+    for pattern in 'psci: PSCIv1\.[0-9]+ detected' 'GICv3: ' 'ITS@0x' 'arch_timer: .*timer.* running'; do
+        section kernel | grep -Eq "$pattern" || fail "dmesg has no line '$pattern'"
+    done
+    assert_equal "the number of CPUs whose timer ticks" "$(section after | awk '
+        /arch_timer/ { for (i = 2; $i ~ /^[0-9]+$/; i++) n += $i > 0 } END { print n + 0 }')" "$1"
+}

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2034
+# What is different about x86_64 guests. Sourced by lib.sh.
+
+# Images and their initrds' versions: compressed, modular, and an ELF file.
+GUEST_KERNELS="6.12 6.1-cloud vmlinux-6.12"
+# The doors through which Linux powers off and resets.
+POWEROFF_DOOR=acpi-sleep
+RESET_DOOR=i8042
+# The program counter's name in a report of registers, and one of the kernel's addresses.
+PC_REGISTER='RIP='
+KERNEL_PC='RIP=ffffffff'
+# Shell text that writes 9 to the exit device, in the guest.
+WRITE_EXIT_DEVICE='printf "\011" | dd of=/dev/port bs=1 seek=244 2>/dev/null'
+
+# Lines of level "warning" or worse that say nothing against the machine: each is printed by these
+# kernels on a real machine, too.
+QUIET='Speculative Return Stack Overflow|Spectre V2|RETBleed|MDS CPU bug|MMIO Stale Data|TAA CPU bug'
+QUIET="$QUIET|hugepages: |L1TF|VMSCAPE|kvm-guest: |unchecked MSR access|randomness|no_timer_check"
+QUIET="$QUIET|amd_pstate: the _CPC object is not present|platform eisa|EISA|device-mapper: core: CONFIG_IMA|integrity: |i8042: "
+
+# Lines of /proc/iomem beside memory and devices.
+IOMEM='PCI Bus 0000:00
+PCI (ECAM|MMCONFIG)'
+# A line of /proc/interrupts for a vector of a virtio device.
+DEVICE_INTERRUPT='MSI'
+
+# check_machine CPUS: what only this architecture's Linux tells. Used by linux-view.sh.
+check_machine() { :; }
