@@ -37,6 +37,19 @@ TEST_F(DoorsTest, ExitDeviceWithEveryKindOfKernel) {
   }
 }
 
+TEST_F(DoorsTest, APvhKernelPrintsAndEnds) {
+  const Outcome outcome = Run({"--kernel", Payload("hello_pvh")});
+  ExpectExit(outcome, 0, 0);
+  EXPECT_EQ(outcome.out, "hello from the guest\n");
+}
+
+TEST_F(DoorsTest, ExitDeviceInQemusConvention) {
+  EXPECT_EQ(Run({"--kernel", Payload("exit"), "--append", "exit=1",
+                 "--exit-code", "qemu"})
+                .status,
+            3);
+}
+
 TEST_F(DoorsTest, LargerStatusesBecome63AndStayInTheVerdict) {
   ExpectExit(Run({"--kernel", Payload("exit"), "--append", "exit=64"}), 63, 64);
   ExpectExit(Run({"--kernel", Payload("exit"), "--append", "exit=4294967295"}),
