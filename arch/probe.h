@@ -19,6 +19,7 @@ struct KvmCapability {
   const char* name;
   const char* meaning;
   bool required;
+  const char* remedy = "use a newer kernel";
 };
 
 // Those that exist on this instruction set only.

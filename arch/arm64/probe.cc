@@ -31,6 +31,8 @@ constexpr Gpa kCode{0x10000};
 constexpr uint64_t kMemorySize = 0x10000;  // a page of any host
 constexpr uint64_t kNowhere = 0x40000;
 
+constexpr char kProcessor[] = "only newer processors have it";
+
 }  // namespace
 
 std::span<const KvmCapability> SpecificCapabilities() {
@@ -42,10 +44,11 @@ std::span<const KvmCapability> SpecificCapabilities() {
       {KVM_CAP_ARM_VM_IPA_SIZE, "ARM_VM_IPA_SIZE",
        "more than 511 GiB of memory", false},
       {KVM_CAP_ARM_PMU_V3, "ARM_PMU_V3", "performance counters in the guest",
-       false},
-      {KVM_CAP_ARM_SVE, "ARM_SVE", "scalable vectors in the guest", false},
+       false, kProcessor},
+      {KVM_CAP_ARM_SVE, "ARM_SVE", "scalable vectors in the guest", false,
+       kProcessor},
       {KVM_CAP_ARM_PTRAUTH_ADDRESS, "ARM_PTRAUTH_ADDRESS",
-       "pointer authentication in the guest", false},
+       "pointer authentication in the guest", false, kProcessor},
       {KVM_CAP_ARM_NISV_TO_USER, "ARM_NISV_TO_USER",
        "a wild access of the guest is its own fault only", false},
       {KVM_CAP_STEAL_TIME, "STEAL_TIME", "the guest sees stolen time", false},

@@ -23,6 +23,7 @@ struct CapabilityFact {
   std::string meaning;
   bool required = false;
   bool present = false;
+  std::string remedy = "use a newer kernel";
 };
 
 struct KvmFacts {

@@ -88,8 +88,7 @@ void CheckKvm(const Host& host, std::vector<Finding>& findings) {
     const Level without = fact.required ? Level::kMissing : Level::kWarn;
     findings.push_back({fact.present ? Level::kOk : without,
                         Cat({"kvm ", fact.name}), fact.meaning,
-                        fact.present ? "" : "use a newer kernel",
-                        fact.required});
+                        fact.present ? "" : fact.remedy, fact.required});
   }
   findings.push_back(
       {Level::kOk, "kvm vcpus",

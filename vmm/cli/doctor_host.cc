@@ -100,7 +100,7 @@ class SystemHost : public Host {
       for (const arch::KvmCapability& capability : capabilities) {
         facts.capabilities.push_back(
             {capability.name, capability.meaning, capability.required,
-             kvm.CheckExtension(capability.number) > 0});
+             kvm.CheckExtension(capability.number) > 0, capability.remedy});
       }
     };
     ask(kCommonCapabilities);

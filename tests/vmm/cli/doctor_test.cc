@@ -127,8 +127,10 @@ TEST(DoctorTest, ARequiredCapabilityIsMissing) {
 TEST(DoctorTest, AnOptionalCapabilityIsAWarning) {
   FakeHost host;
   host.facts->capabilities[1].present = false;
+  host.facts->capabilities[1].remedy = "another processor";
   EXPECT_EQ(Report(host, {}).exit_status, 0);
   EXPECT_THAT(LineOf(host, "kvm READONLY_MEM"), HasSubstr("warn"));
+  EXPECT_THAT(LineOf(host, "kvm READONLY_MEM"), HasSubstr("another processor"));
 }
 
 TEST(DoctorTest, NestingAndParavirtualKvmAreMentioned) {
