@@ -123,14 +123,21 @@ absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
           "addresses; the most is ",
           window.left() / block * block >> 20, " MiB"));
     }
-    KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<DeviceMemory> region,
-                            DeviceMemory::Create({.flag = flag,
-                                                  .base = *at,
-                                                  .size = config.max,
-                                                  .block_size = block,
-                                                  .backing = config.backing}));
-    plan.hotplug.push_back({.range = *AddressRange::Make(at->value, config.max),
-                            .node = config.node.value_or(0)});
+    const uint32_t node = config.node.value_or(0);
+    std::vector<uint32_t> host_nodes;
+    if (node < config_.numa.size()) {
+      host_nodes = config_.numa[node].host_nodes;
+    }
+    KVMLET_ASSIGN_OR_RETURN(
+        std::unique_ptr<DeviceMemory> region,
+        DeviceMemory::Create({.flag = flag,
+                              .base = *at,
+                              .size = config.max,
+                              .block_size = block,
+                              .backing = config.backing,
+                              .host_nodes = std::move(host_nodes)}));
+    plan.hotplug.push_back(
+        {.range = *AddressRange::Make(at->value, config.max), .node = node});
     devices_.push_back(std::make_unique<Device>());
     devices_.back()->memory = &memory.AddDevice(std::move(region));
   }

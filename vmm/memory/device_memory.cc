@@ -14,6 +14,7 @@
 #include "vmm/base/exit_status.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/memory/host_nodes.h"
 
 namespace kvmlet {
 namespace {
@@ -71,6 +72,9 @@ absl::Status DeviceMemory::Reserve() {
   mapping_ = *std::move(region);
   host_ = mapping_.data() + head;
   ::madvise(host_, size(), MADV_DONTDUMP);
+  // Private pages keep it; shared ones need it again where they are mapped.
+  KVMLET_RETURN_IF_ERROR(
+      BindToHostNodes(options_.flag, host_, size(), options_.host_nodes));
   if (options_.backing.kind != BackingKind::kFile) return absl::OkStatus();
   const absl::Status status = backing_.Discard(host_, size(), 0);
   if (status.ok()) return status;
@@ -165,8 +169,13 @@ absl::Status DeviceMemory::Provide(const RamRegion& part) const {
   absl::Status status;
   if (backing_.shared()) {
     status = backing_.Allocate(part.size, part.fd_offset);
-    if (status.ok())
+    if (status.ok()) {
       status = backing_.Map(part.host, part.size, part.fd_offset);
+    }
+    if (status.ok()) {
+      status = BindToHostNodes(options_.flag, part.host, part.size,
+                               options_.host_nodes);
+    }
   }
   if (status.ok() && options_.backing.prealloc) {
     status = backing_.Populate(part.host, part.size);

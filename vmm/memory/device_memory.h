@@ -43,6 +43,7 @@ struct DeviceMemoryOptions {
   uint64_t size = 0;        // multiple of block_size
   uint64_t block_size = 0;  // power of two, at least the backing's page
   BackingOptions backing;
+  std::vector<uint32_t> host_nodes{};  // empty: as the process's policy says
 };
 
 class DeviceMemory {

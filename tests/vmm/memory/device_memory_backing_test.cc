@@ -3,8 +3,10 @@
 // there, not only unmapped here.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -110,6 +112,34 @@ TEST_F(DeviceMemoryBackingTest, PreallocPopulatesAtPlug) {
     ASSERT_EQ(::mincore(part.host, part.size, pages.data()), 0);
     EXPECT_EQ(std::count(pages.begin(), pages.end(), 1), pages.size());
   }
+}
+
+TEST_F(DeviceMemoryBackingTest, PagesComeFromTheHostsNodes) {
+  for (const BackingKind kind :
+       {BackingKind::kAnonymous, BackingKind::kMemfd}) {
+    DeviceMemoryOptions options = Options({.kind = kind});
+    options.host_nodes = {0};
+    const auto device = DeviceMemory::Create(options);
+    if (!device.ok()) GTEST_SKIP() << "no NUMA here: " << device.status();
+    for (int turn = 0; turn < 2; ++turn) {
+      ASSERT_TRUE((*device)->Plug(3, 2).ok());
+      int mode = -1;
+      ASSERT_EQ(::syscall(SYS_get_mempolicy, &mode, nullptr, 0,
+                          (*device)->Part(4, 1).host, MPOL_F_ADDR),
+                0);
+      EXPECT_EQ(mode, MPOL_BIND);
+      ASSERT_TRUE((*device)->Unplug(3, 2).ok());
+    }
+  }
+}
+
+TEST_F(DeviceMemoryBackingTest, NodesThatTheHostLacksAreAnErrorAtTheStart) {
+  DeviceMemoryOptions options = Options();
+  options.host_nodes = {63};
+  const auto device = DeviceMemory::Create(options);
+  ASSERT_FALSE(device.ok());
+  EXPECT_THAT(std::string(device.status().message()),
+              HasSubstr("--virtio-mem vm0"));
 }
 
 TEST_F(DeviceMemoryBackingTest, AnEmptyPoolRefusesThePlugAndNothingElse) {
