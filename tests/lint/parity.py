@@ -5,6 +5,7 @@ usage: parity.py ROOT
 A name is GROUP/TEST of tests/boot, or Suite.Test of a unit test.
 """
 
+import functools
 import glob
 import os
 import re
@@ -36,18 +37,19 @@ def boot_test_exists(root, arch, group, test):
     return False
 
 
-def unit_test_exists(root, suite, test):
+@functools.cache
+def unit_tests(root):
+    found = set()
     for path in glob.glob(f"{root}/tests/**/*.cc", recursive=True):
         with open(path, encoding="utf-8") as f:
-            if re.search(rf"TEST(_F|_P)?\({suite},\s*{test}\)", f.read()):
-                return True
-    return False
+            found.update(".".join(names) for names in re.findall(r"TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", f.read()))
+    return found
 
 
 def exists(root, arch, name):
     if "/" in name:
         return boot_test_exists(root, arch, *name.split("/", 1))
-    return "." in name and unit_test_exists(root, *name.split(".", 1))
+    return name in unit_tests(root)
 
 
 def main():
