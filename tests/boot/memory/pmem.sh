@@ -3,9 +3,14 @@
 # monitor is killed right after the guest has synced.
 . "$(dirname "$0")/../lib.sh"
 
+# The device comes up in the background.
+WAIT='
+tries=0
+until [ -b /dev/pmem0 ] || [ $((tries = tries + 1)) -gt 200 ]; do sleep 0.1; done
+[ -b /dev/pmem0 ] || { echo "NO PMEM"; exit 1; }'
+
 # Mounts the first pmem device with DAX, formatting it first when told.
-MOUNT='
-[ -b /dev/pmem0 ] || { echo "NO PMEM"; exit 1; }
+MOUNT="$WAIT"'
 [ "$FORMAT" = no ] || mkfs.ext4 -q -b 4096 /dev/pmem0 || exit 2
 mount -t ext4 -o dax=always /dev/pmem0 /mnt || exit 3
 grep "/mnt .*dax" /proc/mounts && echo DAX'
@@ -53,7 +58,8 @@ check_huge() {
     mkdir -p huge
     mount -t tmpfs -o huge=always,size=200M tmpfs huge || skip "this kernel has no huge tmpfs"
     truncate -s 64M huge/disk.pmem
-    guest_start 'dd if=/dev/zero of=/dev/pmem0 bs=1M count=64 2>/dev/null; echo READY; sleep 600' \
+    guest_start "$WAIT"'
+dd if=/dev/zero of=/dev/pmem0 bs=1M count=64 2>/dev/null; echo READY; sleep 600' \
         --memory 512M --pmem huge/disk.pmem --qmp unix:vm.sock
     wait_for READY
     grep -E 'ShmemPmdMapped|FilePmdMapped' "/proc/$KV_PID/smaps_rollup" || true
@@ -75,7 +81,8 @@ check_flush() {
     mount -o loop disk.img disk || skip "this kernel cannot mount an image"
     loop=$(basename "$(losetup -j disk.img -n -O NAME)")
     truncate -s 32M disk/pmem
-    guest_start 'echo READY; sleep 2
+    guest_start "$WAIT"'
+echo READY; sleep 2
 dd if=/dev/urandom of=/dev/pmem0 bs=1M count=8 2>/dev/null; sync /dev/pmem0; sync; echo SYNCED; sleep 600' \
         --memory 512M --pmem disk/pmem
     wait_for READY
