@@ -98,8 +98,8 @@ constexpr KeySpec kVsockKeys[] = {
 constexpr KeySpec kGdbKeys[] = {
     {"wait", "", "hold the guest at its first instruction until gdb resumes it",
      ""},
-    {"on-disconnect", "resume|stop|kill",
-     "what becomes of the guest when gdb goes without a word (default: resume)",
+    {"on-disconnect", "POLICY",
+     "resume, stop or kill the guest when gdb vanishes (default: resume)",
      "resume stop kill"},
     {"allow-remote", "",
      "accept clients from other hosts; whoever connects owns the guest", ""},

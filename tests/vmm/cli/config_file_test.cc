@@ -55,7 +55,8 @@ constexpr char kEverything[] = R"({
   "8G", "size": "1G"}], "rng": false, "console": true, "vsock": {"cid": 5},
   "balloon": {"reporting": true, "stats": 3},
   "pmem": [{"file": "a,b.img", "ro": true}],
-  "serial": "file:s.log", "qmp": "unix:q", "verdict": "v", "events": "fd:3",
+  "serial": "file:s.log", "qmp": "unix:q", "gdb": "tcp:9,wait",
+  "verdict": "v", "events": "fd:3",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
   "on-reset": "exit", "exit-code": "qemu", "log-level": "info"})";
 
@@ -104,6 +105,9 @@ void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.serial.kind, b.serial.kind);
   EXPECT_EQ(a.serial.path, b.serial.path);
   EXPECT_EQ(a.qmp_path, b.qmp_path);
+  ASSERT_TRUE(a.gdb && b.gdb);
+  EXPECT_EQ(a.gdb->port, b.gdb->port);
+  EXPECT_EQ(a.gdb->wait, b.gdb->wait);
   EXPECT_EQ(a.verdict_path, b.verdict_path);
   EXPECT_EQ(a.events, b.events);
   EXPECT_EQ(a.timeout, b.timeout);
@@ -137,6 +141,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--pmem=file=a,,b.img,ro",
                             "--serial=file:s.log",
                             "--qmp=unix:q",
+                            "--gdb=tcp:9,wait",
                             "--verdict=v",
                             "--events=fd:3",
                             "--timeout=90",

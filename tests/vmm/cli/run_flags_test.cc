@@ -274,5 +274,36 @@ TEST(RunFlagsTest, VirtioMem) {
   EXPECT_EQ(config->virtio_mems[3].backing.kind, BackingKind::kMemfd);
 }
 
+TEST(RunFlagsTest, GdbOnASocketOrOnThisHostsTcp) {
+  const auto gdb = [](const char* text) {
+    const auto config =
+        ParseRun(std::vector<std::string>{"--kernel", "k", "--gdb", text});
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config.ok() && config->gdb ? *config->gdb : GdbConfig{};
+  };
+  EXPECT_EQ(gdb("unix:a/b,wait").path, "a/b");
+  EXPECT_TRUE(gdb("unix:a/b,wait").wait);
+  EXPECT_FALSE(gdb("tcp:1234").wait);
+  EXPECT_EQ(gdb("tcp:1234").port, 1234);
+  EXPECT_EQ(gdb("tcp:localhost:1").host, "127.0.0.1");
+  EXPECT_EQ(gdb("tcp:[::1]:1").host, "::1");
+  EXPECT_EQ(gdb("tcp:0.0.0.0:1,allow-remote").host, "0.0.0.0");
+  EXPECT_EQ(gdb("tcp:1,on-disconnect=kill").on_disconnect, OnDisconnect::kKill);
+}
+
+TEST(RunFlagsTest, WrongPlacesForGdb) {
+  for (const char* text :
+       {"unix:", "tcp:", "tcp:0", "tcp:65536", "tcp:x", "tcp:host:1",
+        "tcp:0.0.0.0:1", "tcp:[::]:1", "1234", "wait",
+        "tcp:1,on-disconnect=maybe", "tcp:1,nonsense"}) {
+    const auto config =
+        ParseRun(std::vector<std::string>{"--kernel", "k", "--gdb", text});
+    EXPECT_FALSE(config.ok()) << text;
+    EXPECT_TRUE(config.status().message().find("--gdb") !=
+                absl::string_view::npos)
+        << config.status();
+  }
+}
+
 }  // namespace
 }  // namespace kvmlet::cli
