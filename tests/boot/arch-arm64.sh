@@ -6,6 +6,8 @@
 GUEST_KERNELS="6.12 6.12-16k 6.1-cloud"
 POWEROFF_DOOR=psci
 RESET_DOOR=psci
+# Debian's arm64 kernels have no driver for pvpanic.
+PANIC_DOOR=console
 PC_REGISTER='PC ='
 KERNEL_PC='PC =ffff'
 # The device tree knows where it is.

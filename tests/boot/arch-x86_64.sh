@@ -7,6 +7,8 @@ GUEST_KERNELS="6.12 6.1-cloud vmlinux-6.12"
 # The doors through which Linux powers off and resets.
 POWEROFF_DOOR=acpi-sleep
 RESET_DOOR=i8042
+# The one through which a panic leaves.
+PANIC_DOOR=pvpanic
 # The program counter's name in a report of registers, and one of the kernel's addresses.
 PC_REGISTER='RIP='
 KERNEL_PC='RIP=ffffffff'

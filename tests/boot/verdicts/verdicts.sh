@@ -37,7 +37,7 @@ check_panic() {
     guest 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60'
     assert_status 80
     assert_json reason panic
-    assert_json door pvpanic
+    assert_json door "$PANIC_DOOR"
     json_get registers | grep -q "$PC_REGISTER" || fail "the verdict has no registers"
 }
 
