@@ -2,6 +2,7 @@
 #include "arch/arm64/fdt.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "arch/arm64/layout.h"
@@ -24,6 +25,7 @@ constexpr uint32_t kMsiHandle = 2;
 constexpr uint32_t kClockHandle = 3;
 constexpr uint32_t kGpioHandle = 4;
 constexpr uint32_t kFirstCpuHandle = 16;
+constexpr uint32_t kFirstCacheHandle = 0x10000;
 
 // Interrupt specifiers, bindings/interrupt-controller/arm,gic.yaml.
 constexpr uint32_t kSpi = 0;
@@ -113,6 +115,21 @@ void WriteCpuMap(FdtWriter& fdt, const FdtMachine& machine) {
   }
 }
 
+// A unified cache for each socket. KVM lets CLIDR_EL1 tell of one or two
+// levels; without a node for the second, Linux warns that it cannot detect the
+// hierarchy.
+void WriteCaches(FdtWriter& fdt, const FdtMachine& machine) {
+  std::set<uint32_t> sockets;
+  for (const FdtCpu& cpu : machine.cpus) sockets.insert(cpu.socket);
+  for (const uint32_t socket : sockets) {
+    const Node cache = fdt.Child(absl::StrCat("l2-cache", socket));
+    fdt.Text("compatible", "cache");
+    fdt.Cell("cache-level", 2);
+    fdt.Flag("cache-unified");
+    fdt.Cell("phandle", kFirstCacheHandle + socket);
+  }
+}
+
 void WriteCpus(FdtWriter& fdt, const FdtMachine& machine) {
   const Node node = fdt.Child("cpus");
   const bool wide = std::any_of(
@@ -133,8 +150,10 @@ void WriteCpus(FdtWriter& fdt, const FdtMachine& machine) {
     }
     if (machine.cpus.size() > 1) fdt.Text("enable-method", "psci");
     if (HasNuma(machine)) fdt.Cell("numa-node-id", cpu.node);
+    fdt.Cell("next-level-cache", kFirstCacheHandle + cpu.socket);
     fdt.Cell("phandle", kFirstCpuHandle + i);
   }
+  WriteCaches(fdt, machine);
   WriteCpuMap(fdt, machine);
 }
 

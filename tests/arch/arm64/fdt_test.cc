@@ -82,7 +82,7 @@ TEST(FdtTest, EveryCpuIsThereByItsAffinity) {
   EXPECT_EQ(fdt.Cell("/cpus/cpu@f", "reg"), 15u);
   EXPECT_EQ(fdt.Cell("/cpus/cpu@101", "reg"), 0x101u);
   EXPECT_EQ(fdt.Text("/cpus/cpu@101", "enable-method"), "psci");
-  EXPECT_EQ(fdt.Children("/cpus").size(), 19u);  // and the cpu-map
+  EXPECT_EQ(fdt.Children("/cpus").size(), 20u);  // a cache, the cpu-map
   EXPECT_EQ(fdt.Text("/psci", "method"), "hvc");
 }
 
@@ -106,6 +106,10 @@ TEST(FdtTest, CpuMapFollowsTheTopology) {
   const std::string path = "/cpus/cpu-map/socket1/cluster0/core0/thread1";
   EXPECT_EQ(fdt.PathOf(fdt.Cell(path, "cpu")), "/cpus/cpu@5");
   EXPECT_THAT(fdt.Children("/cpus/cpu-map"), ElementsAre("socket0", "socket1"));
+  EXPECT_EQ(fdt.PathOf(fdt.Cell("/cpus/cpu@3", "next-level-cache")),
+            "/cpus/l2-cache0");
+  EXPECT_EQ(fdt.PathOf(fdt.Cell("/cpus/cpu@5", "next-level-cache")),
+            "/cpus/l2-cache1");
 }
 
 TEST(FdtTest, CoresWithoutThreadsHoldTheirCpu) {
@@ -241,7 +245,7 @@ TEST(FdtDtcTest, ReadsEveryMachineWithoutAWarning) {
 
 TEST(FdtTest, GrowsWithTheMachine) {
   const FdtReader fdt = Build(Machine(512));
-  EXPECT_EQ(fdt.Children("/cpus").size(), 513u);
+  EXPECT_EQ(fdt.Children("/cpus").size(), 514u);
   EXPECT_GT(fdt.blob().size(), 64u * 1024);
 }
 
