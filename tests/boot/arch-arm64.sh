@@ -20,7 +20,8 @@ QUIET="$QUIET|cacheinfo: Unable to detect cache hierarchy|hrtimer: interrupt too
 
 IOMEM='pcie
 PCI ECAM'
-DEVICE_INTERRUPT='ITS-PCI-MSIX'
+# As Linux 6.12 and 6.1 call them.
+DEVICE_INTERRUPT='ITS-(PCI-MSIX|MSI)'
 
 check_machine() {
     local pattern
