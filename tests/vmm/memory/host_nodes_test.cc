@@ -61,6 +61,20 @@ TEST(HostNodesTest, ANodeThatTheHostLacksIsNamed) {
   EXPECT_TRUE(BindToHostNodes("--numa", region->data(), kPage, {}).ok());
 }
 
+// The kernel would leave the other one out without a word.
+TEST(HostNodesTest, OneThatIsThereDoesNotExcuseOneThatIsNot) {
+  if (::access("/sys/devices/system/node/has_memory", R_OK) != 0) {
+    GTEST_SKIP() << "this kernel does not tell its NUMA nodes";
+  }
+  const auto region = MappedRegion::Map(kPage, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_TRUE(region.ok());
+  const std::vector<uint32_t> nodes = {0, 63};
+  const absl::Status status =
+      BindToHostNodes("--numa host-nodes", region->data(), kPage, nodes);
+  EXPECT_EQ(ExitStatusFor(status), 69);
+}
+
 TEST(HostNodesTest, NodesTakeTheirSharesOfRamInOrder) {
   const std::array<RamRange, 2> ranges{RamRange{Gpa{0}, 4 * kPage},
                                        RamRange{Gpa{1 << 20}, 4 * kPage}};
