@@ -20,6 +20,8 @@ WRITE_EXIT_DEVICE='printf "\011" | dd of=/dev/port bs=1 seek=244 2>/dev/null'
 QUIET='Speculative Return Stack Overflow|Spectre V2|RETBleed|MDS CPU bug|MMIO Stale Data|TAA CPU bug'
 QUIET="$QUIET|hugepages: |L1TF|VMSCAPE|kvm-guest: |unchecked MSR access|randomness|no_timer_check"
 QUIET="$QUIET|amd_pstate: the _CPC object is not present|platform eisa|EISA|device-mapper: core: CONFIG_IMA|integrity: |i8042: "
+# An emulated host that is slow says nothing against the machine either.
+QUIET="$QUIET|clocksource: Long readout interval|hrtimer: interrupt took"
 
 # Lines of /proc/iomem beside memory and devices.
 IOMEM='PCI Bus 0000:00
