@@ -25,10 +25,12 @@ bool IsAligned(uint64_t offset, size_t size) {
 absl::StatusOr<std::unique_ptr<Msix>> Msix::Create(InterruptRouter& router,
                                                    uint16_t vectors,
                                                    uint32_t device_id,
-                                                   std::string_view name) {
+                                                   std::string_view name,
+                                                   Vectors when) {
   CHECK(vectors > 0 && vectors <= kMsixMaxVectors);
   std::unique_ptr<Msix> msix(new Msix(router, device_id, name));
   msix->entries_.resize(vectors);
+  if (when == Vectors::kLazy) return msix;
   for (Entry& entry : msix->entries_) {
     KVMLET_ASSIGN_OR_RETURN(entry.vector, router.CreateMsi());
   }
@@ -112,7 +114,8 @@ void Msix::ReadPba(uint64_t offset, std::span<std::byte> data) {
     const size_t index = offset * 8 + i;
     if (index >= entries_.size()) break;
     const Entry& entry = entries_[index];
-    if (!entry.connected && entry.vector->Pending()) bits |= uint64_t{1} << i;
+    if (entry.vector == nullptr || entry.connected) continue;
+    if (entry.vector->Pending()) bits |= uint64_t{1} << i;
   }
   StoreLe(bits, data);
 }
@@ -139,13 +142,21 @@ void Msix::Update(size_t first, size_t count, bool message_changed) {
       }
     }
   }
-  if (!connect.empty()) Connect(connect);
+  if (!connect.empty()) Connect(std::move(connect));
 }
 
 // Routes first, one commit, then the connections: no vector ever fires with
 // an old message.
-void Msix::Connect(std::span<Entry*> entries) {
+void Msix::Connect(std::vector<Entry*> entries) {
   absl::Status status;
+  std::erase_if(entries, [&](Entry* entry) {
+    if (entry->vector != nullptr) return false;
+    auto made = router_.CreateMsi();
+    if (made.ok()) entry->vector = *std::move(made);
+    if (!made.ok())
+      log_.Warn(absl::StrCat("MSI-X: ", made.status().ToString()));
+    return entry->vector == nullptr;
+  });
   for (Entry* entry : entries) {
     entry->message.device_id = device_id_;
     status.Update(entry->vector->Route(entry->message));
@@ -170,11 +181,12 @@ void Msix::Connect(std::span<Entry*> entries) {
 }
 
 void Msix::Trigger(uint16_t vector) {
-  if (vector < entries_.size()) entries_[vector].vector->Trigger();
+  if (vector >= entries_.size() || !entries_[vector].vector) return;
+  entries_[vector].vector->Trigger();
 }
 
 int Msix::EventFdOf(uint16_t vector) const {
-  if (vector >= entries_.size()) return -1;
+  if (vector >= entries_.size() || !entries_[vector].vector) return -1;
   return entries_[vector].vector->event_fd();
 }
 
@@ -186,7 +198,7 @@ void Msix::Reset() {
   for (Entry& entry : entries_) {
     entry.message = MsiMessage{};
     entry.masked = true;
-    entry.vector->ClearPending();
+    if (entry.vector != nullptr) entry.vector->ClearPending();
   }
 }
 

@@ -28,12 +28,14 @@ namespace kvmlet::pci {
 
 class Msix {
  public:
+  // When the host's vectors are made: all at once, or each when the guest
+  // first unmasks it, for a device with thousands of which few are used.
+  enum class Vectors { kEager, kLazy };
   // `device_id` is the requester id that every message carries; `name` is for
   // logs.
-  static absl::StatusOr<std::unique_ptr<Msix>> Create(InterruptRouter& router,
-                                                      uint16_t vectors,
-                                                      uint32_t device_id,
-                                                      std::string_view name);
+  static absl::StatusOr<std::unique_ptr<Msix>> Create(
+      InterruptRouter& router, uint16_t vectors, uint32_t device_id,
+      std::string_view name, Vectors when = Vectors::kEager);
 
   uint16_t size() const { return static_cast<uint16_t>(entries_.size()); }
   uint32_t table_bytes() const;
@@ -49,9 +51,9 @@ class Msix {
   void SetControl(bool enabled, bool function_masked);
   bool Enabled() const { return enabled_.load(std::memory_order_acquire); }
 
-  // Both ignore a vector that does not exist.
+  // Ignores a vector that does not exist. Not for lazy vectors.
   void Trigger(uint16_t vector);
-  // -1 for a vector that does not exist.
+  // -1 for a vector that does not exist, or not yet.
   int EventFdOf(uint16_t vector) const;
 
   // Power-on state: disabled, every vector masked, nothing pending.
@@ -69,7 +71,7 @@ class Msix {
   // Brings the entries from `first` on, `count` of them, to where the control
   // bits say; one commit of routes for all. Called with mutex_ held.
   void Update(size_t first, size_t count, bool message_changed);
-  void Connect(std::span<Entry*> entries);
+  void Connect(std::vector<Entry*> entries);
   uint32_t Word(uint64_t index) const;
   void SetWord(uint64_t index, uint32_t value);
 

@@ -64,7 +64,23 @@ class FakeMsi : public MsiVector {
   std::shared_ptr<FakeMsiState> state_;
 };
 
+class FakeLevel : public LevelIrqfd {
+ public:
+  explicit FakeLevel(std::shared_ptr<int> count) : count_(std::move(count)) {
+    ++*count_;
+  }
+  ~FakeLevel() override { --*count_; }
+
+ private:
+  std::shared_ptr<int> count_;
+};
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<LevelIrqfd>> FakeInterrupts::ConnectLevel(
+    uint32_t /*pin*/, int /*trigger*/, int /*acknowledged*/) {
+  return std::make_unique<FakeLevel>(level_irqfds_);
+}
 
 absl::StatusOr<std::unique_ptr<IrqLine>> FakeInterrupts::CreateLine(
     uint32_t pin) {

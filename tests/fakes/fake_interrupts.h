@@ -36,6 +36,8 @@ class FakeInterrupts : public InterruptRouter {
  public:
   absl::StatusOr<std::unique_ptr<IrqLine>> CreateLine(uint32_t pin) override;
   absl::StatusOr<std::unique_ptr<MsiVector>> CreateMsi() override;
+  absl::StatusOr<std::unique_ptr<LevelIrqfd>> ConnectLevel(
+      uint32_t pin, int trigger, int acknowledged) override;
   absl::Status Commit() override;
 
   FakeLineState& line(size_t index) { return *lines_.at(index); }
@@ -45,6 +47,8 @@ class FakeInterrupts : public InterruptRouter {
   size_t msi_count() const { return vectors_.size(); }
   size_t live_msi_count() const;
   int commits() const { return commits_.load(); }
+  // The level irqfds that live now.
+  int level_irqfds() const { return *level_irqfds_; }
   // Every later Route fails, as when the host has no routes left.
   void FailRoutes() { fail_routes_ = true; }
   bool fail_routes() const { return fail_routes_; }
@@ -53,6 +57,7 @@ class FakeInterrupts : public InterruptRouter {
   std::vector<std::shared_ptr<FakeLineState>> lines_;
   std::vector<std::shared_ptr<FakeMsiState>> vectors_;
   std::atomic<int> commits_{0};
+  std::shared_ptr<int> level_irqfds_ = std::make_shared<int>(0);
   bool fail_routes_ = false;
 };
 

@@ -56,12 +56,23 @@ class MsiVector {
   virtual void ClearPending() = 0;
 };
 
+// A level interrupt that the kernel carries to the guest: a signal of one
+// eventfd asserts it; the guest's acknowledgement lowers it and signals the
+// other. It lasts as long as this object.
+class LevelIrqfd {
+ public:
+  virtual ~LevelIrqfd() = default;
+};
+
 class InterruptRouter {
  public:
   virtual ~InterruptRouter() = default;
   // `pin` is a global system interrupt (x86: I/O APIC pin, arm64: SPI number).
   virtual absl::StatusOr<std::unique_ptr<IrqLine>> CreateLine(uint32_t pin) = 0;
   virtual absl::StatusOr<std::unique_ptr<MsiVector>> CreateMsi() = 0;
+  // `pin` as above; it may be shared with lines. The eventfds outlive it.
+  virtual absl::StatusOr<std::unique_ptr<LevelIrqfd>> ConnectLevel(
+      uint32_t pin, int trigger, int acknowledged) = 0;
   // Writes all routes changed since the last Commit, as one batch.
   virtual absl::Status Commit() = 0;
 };

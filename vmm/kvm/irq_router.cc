@@ -25,6 +25,21 @@ class KvmIrqLine : public IrqLine {
   const uint32_t irq_;
 };
 
+class KvmLevelIrqfd : public LevelIrqfd {
+ public:
+  KvmLevelIrqfd(const KvmVm& vm, uint32_t gsi, int trigger)
+      : vm_(vm), gsi_(gsi), trigger_(trigger) {}
+  ~KvmLevelIrqfd() override {
+    const absl::Status status = vm_.DeassignIrqfd(trigger_, gsi_);
+    LOG_IF(ERROR, !status.ok()) << "interrupt " << gsi_ << ": " << status;
+  }
+
+ private:
+  const KvmVm& vm_;
+  const uint32_t gsi_;
+  const int trigger_;
+};
+
 }  // namespace
 
 class KvmMsiVector : public MsiVector {
@@ -70,6 +85,13 @@ class KvmMsiVector : public MsiVector {
 absl::StatusOr<std::unique_ptr<IrqLine>> IrqRouter::CreateLine(uint32_t pin) {
   return std::unique_ptr<IrqLine>(
       std::make_unique<KvmIrqLine>(vm_, options_.irq_line_base + pin));
+}
+
+absl::StatusOr<std::unique_ptr<LevelIrqfd>> IrqRouter::ConnectLevel(
+    uint32_t pin, int trigger, int acknowledged) {
+  KVMLET_RETURN_IF_ERROR(vm_.AssignIrqfd(trigger, pin, acknowledged));
+  return std::unique_ptr<LevelIrqfd>(
+      std::make_unique<KvmLevelIrqfd>(vm_, pin, trigger));
 }
 
 absl::StatusOr<std::unique_ptr<MsiVector>> IrqRouter::CreateMsi() {

@@ -43,6 +43,8 @@ class IrqRouter : public InterruptRouter {
 
   absl::StatusOr<std::unique_ptr<IrqLine>> CreateLine(uint32_t pin) override;
   absl::StatusOr<std::unique_ptr<MsiVector>> CreateMsi() override;
+  absl::StatusOr<std::unique_ptr<LevelIrqfd>> ConnectLevel(
+      uint32_t pin, int trigger, int acknowledged) override;
   absl::Status Commit() override;
 
  private:

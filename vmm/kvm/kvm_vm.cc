@@ -101,10 +101,15 @@ absl::Status KvmVm::SetIrqLine(uint32_t irq, bool asserted) const {
   return fd_.Set(kIrqLine, level);
 }
 
-absl::Status KvmVm::AssignIrqfd(int event_fd, uint32_t gsi) const {
+absl::Status KvmVm::AssignIrqfd(int event_fd, uint32_t gsi,
+                                int resample_fd) const {
   kvm_irqfd irqfd{};
   irqfd.fd = static_cast<uint32_t>(event_fd);
   irqfd.gsi = gsi;
+  if (resample_fd >= 0) {
+    irqfd.flags = KVM_IRQFD_FLAG_RESAMPLE;
+    irqfd.resamplefd = static_cast<uint32_t>(resample_fd);
+  }
   return fd_.Set(kIrqfd, irqfd);
 }
 
@@ -133,6 +138,15 @@ absl::Status KvmVm::Detach(uint64_t mmio_address, int event_fd) {
   doorbell.fd = event_fd;
   doorbell.flags = KVM_IOEVENTFD_FLAG_DEASSIGN;
   return fd_.Set(kIoeventfd, doorbell);
+}
+
+absl::StatusOr<uint32_t> KvmVm::MapHost(uint64_t guest, uint64_t size,
+                                        const void* host) {
+  return AddMemorySlot(Gpa{guest}, size, host, 0);
+}
+
+absl::Status KvmVm::UnmapHost(uint32_t mapping) {
+  return RemoveMemorySlot(mapping);
 }
 
 }  // namespace kvmlet

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "vmm/bus/doorbell.h"
+#include "vmm/bus/guest_mapper.h"
 #include "vmm/kvm/kvm_fd.h"
 #include "vmm/kvm/kvm_list.h"
 #include "vmm/kvm/kvm_system.h"
@@ -28,7 +29,7 @@ namespace kvmlet {
 class KvmVcpu;
 using IrqRoutes = KvmList<kvm_irq_routing_entry>;
 
-class KvmVm : public DoorbellRegistry {
+class KvmVm : public DoorbellRegistry, public GuestMapper {
  public:
   static absl::StatusOr<std::unique_ptr<KvmVm>> Create(const KvmSystem& system,
                                                        unsigned long type = 0);
@@ -52,12 +53,19 @@ class KvmVm : public DoorbellRegistry {
                                 const char* name) const;
 
   absl::Status SetIrqLine(uint32_t irq, bool asserted) const;
-  absl::Status AssignIrqfd(int event_fd, uint32_t gsi) const;
+  // With `resample_fd` the interrupt is a level, lowered when the guest
+  // acknowledges it, which signals that eventfd.
+  absl::Status AssignIrqfd(int event_fd, uint32_t gsi,
+                           int resample_fd = -1) const;
   absl::Status DeassignIrqfd(int event_fd, uint32_t gsi) const;
   absl::Status SetGsiRouting(IrqRoutes& routes) const;
 
   absl::Status Attach(uint64_t mmio_address, int event_fd) override;
   absl::Status Detach(uint64_t mmio_address, int event_fd) override;
+
+  absl::StatusOr<uint32_t> MapHost(uint64_t guest, uint64_t size,
+                                   const void* host) override;
+  absl::Status UnmapHost(uint32_t mapping) override;
 
   const KvmFd& fd() const { return fd_; }
 
