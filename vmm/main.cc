@@ -6,6 +6,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/control/ctl.h"
 #include "vmm/session.h"
+#include "vmm/sriov/sriov.h"
 
 int main(int argc, char** argv) {
   // No hot path allocates: an arena a thread would only cost memory.
@@ -15,6 +16,10 @@ int main(int argc, char** argv) {
       .ctl =
           [](std::span<const std::string> args) {
             return kvmlet::CtlMain(args, std::cout, std::cerr);
+          },
+      .sriov =
+          [](std::span<const std::string> args) {
+            return kvmlet::sriov::SriovMain(args, std::cout, std::cerr);
           },
   };
   return kvmlet::cli::Main(argc, argv, handlers);

@@ -120,6 +120,7 @@ int Main(int argc, const char* const* argv, const Handlers& handlers) {
   if (name == "completion") return Completion(args);
   if (name == "man") return PrintOut(ManPage());
   const StderrLog log(LogLevel::kWarning);
+  if (name == "sriov") return handlers.sriov(args);
   return handlers.ctl(args);
 }
 

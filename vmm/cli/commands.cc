@@ -7,7 +7,8 @@ namespace {
 constexpr std::string_view kRunText =
     "Starts one virtual machine and stays until it ends. The exit status is "
     "the guest's verdict.\n"
-    "A flag that adds a thing (--disk, --net, --numa) may be given more than "
+    "A flag that adds a thing (--disk, --net, --vfio, --numa) may be given "
+    "more than "
     "once; of any other flag the last one counts. A value holds keys after "
     "commas, key=value or a bare word; two commas in a row are one comma of "
     "the value itself. --flag=VALUE and --flag VALUE are the same, --noflag "
@@ -20,6 +21,19 @@ constexpr std::string_view kRunText =
 constexpr std::string_view kCtlText =
     "Sends one command to a running machine through the socket of its --qmp "
     "flag and prints the answer.";
+
+constexpr std::string_view kSriovText =
+    "Prepares PCI functions of this host for --vfio. All but show take root.\n"
+    "show [DEVICE] lists functions that can be or have virtual ones, and what "
+    "stands in the way of passing each through.\n"
+    "bind DEVICE... hands functions to vfio-pci, or to --driver NAME; unbind "
+    "gives them back to the driver that the host chooses.\n"
+    "create PF COUNT makes virtual functions of a physical one on its own "
+    "driver; destroy PF removes them. Neither touches functions that are in "
+    "use; destroy --force asks whoever uses them to let go.\n"
+    "serve PF COUNT --socket PATH --state PATH owns a physical function on "
+    "vfio-pci: keeps its VF token secret, makes virtual functions, and hands "
+    "them to machines started with --vfio broker:PATH,vf=INDEX.";
 
 constexpr std::string_view kDoctorText =
     "Says what this host can do for virtual machines, one line each, and what "
@@ -38,6 +52,12 @@ std::span<const CommandSpec> Commands() {
        kCtlText,
        {},
        "@file"},
+      {"sriov",
+       "[COMMAND] [ARGUMENT...]",
+       "prepares devices for passing through",
+       kSriovText,
+       {},
+       "show bind unbind create destroy serve"},
       {"doctor", "[FLAG...]", "says what this host can and cannot do",
        kDoctorText, DoctorFlags(), ""},
       {"help",
@@ -45,7 +65,7 @@ std::span<const CommandSpec> Commands() {
        "prints the help of a command",
        "Prints the help of a command, or the list of commands.",
        {},
-       "run ctl doctor help man completion"},
+       "run ctl sriov doctor help man completion"},
       {"man",
        "",
        "prints the manual page",

@@ -34,6 +34,8 @@ struct Handlers {
   std::function<int(const VmConfig&)> run;
   // Everything after "ctl".
   std::function<int(std::span<const std::string>)> ctl;
+  // Everything after "sriov".
+  std::function<int(std::span<const std::string>)> sriov;
 };
 
 int Main(int argc, const char* const* argv, const Handlers& handlers);

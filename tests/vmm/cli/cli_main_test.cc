@@ -35,11 +35,16 @@ class CliMainTest : public testing::Test {
                      [this](std::span<const std::string> args) {
                        ctl_args_.assign(args.begin(), args.end());
                        return 7;
+                     },
+                     [this](std::span<const std::string> args) {
+                       sriov_args_.assign(args.begin(), args.end());
+                       return 8;
                      }};
   std::string out_;
   std::string err_;
   std::string kernel_;
   std::vector<std::string> ctl_args_;
+  std::vector<std::string> sriov_args_;
 };
 
 TEST_F(CliMainTest, NoArgumentsAreAUsageError) {
@@ -108,6 +113,8 @@ TEST_F(CliMainTest, LogsAreLinesOnStandardError) {
 }
 
 TEST_F(CliMainTest, CtlGetsItsArgumentsAsTheyAre) {
+  EXPECT_EQ(Call({"sriov", "bind", "01:00.0"}), 8);
+  EXPECT_THAT(sriov_args_, ElementsAre("bind", "01:00.0"));
   EXPECT_EQ(Call({"ctl", "vm.sock", "--json", "info"}), 7);
   EXPECT_THAT(ctl_args_, ElementsAre("vm.sock", "--json", "info"));
 }
