@@ -279,6 +279,35 @@ absl::Status CheckId(const char* flag, const std::string& id,
   return absl::OkStatus();
 }
 
+absl::Status CheckVfio(const VmConfig& config, const VfioConfig& vfio) {
+  if (vfio.device.empty()) {
+    return Wrong("--vfio: the device is empty; give 0000:01:10.0, say");
+  }
+  if (vfio.device.starts_with("broker:") != vfio.vf.has_value()) {
+    return Wrong("--vfio: vf=INDEX goes with broker:PATH, and the other way");
+  }
+  const int tokens = (vfio.vf_token.empty() ? 0 : 1) +
+                     (vfio.vf_token_file.empty() ? 0 : 1) +
+                     (vfio.vf_token_fd < 0 ? 0 : 1);
+  if (tokens > 1) {
+    return Wrong(
+        "--vfio: vf-token=, vf-token-file= and vf-token-fd= exclude each "
+        "other; give one");
+  }
+  const auto same = [&vfio](const VfioConfig& other) {
+    return other.device == vfio.device && other.vf == vfio.vf;
+  };
+  if (std::ranges::count_if(config.vfio, same) > 1) {
+    return Wrong("--vfio: ", vfio.device, " is there twice; give it once");
+  }
+  if (vfio.iommufd != config.vfio.front().iommufd) {
+    return Wrong(
+        "--vfio: the devices of a machine share one address space; give "
+        "iommufd to all of them or to none");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckDevices(const VmConfig& config) {
   std::vector<std::string_view> ids;
   for (const DiskConfig& disk : config.disks) {
@@ -304,6 +333,10 @@ absl::Status CheckDevices(const VmConfig& config) {
   for (const VirtioMemConfig& mem : config.virtio_mems) {
     KVMLET_RETURN_IF_ERROR(CheckVirtioMem(mem, config.numa.size()));
     KVMLET_RETURN_IF_ERROR(CheckId("--virtio-mem", mem.id, ids));
+  }
+  for (const VfioConfig& vfio : config.vfio) {
+    KVMLET_RETURN_IF_ERROR(CheckVfio(config, vfio));
+    KVMLET_RETURN_IF_ERROR(CheckId("--vfio", vfio.id, ids));
   }
   if (config.vsock_cid && (*config.vsock_cid < kFirstGuestCid ||
                            *config.vsock_cid > kLastGuestCid)) {

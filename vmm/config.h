@@ -76,6 +76,19 @@ struct BalloonConfig {
   std::string id = "balloon0";
 };
 
+// A PCI function of the host.
+struct VfioConfig {
+  // "0000:01:10.0", its folder in sysfs, or "broker:PATH".
+  std::string device;
+  std::optional<uint32_t> vf;  // which one of the broker's
+  std::string id;
+  // At most one of these; the token is a secret.
+  std::string vf_token;
+  std::string vf_token_file;
+  int vf_token_fd = -1;
+  bool iommufd = false;  // the newer of the kernel's interfaces
+};
+
 enum class SerialKind { kStdio, kFile, kUnix, kPty, kNull };
 
 struct SerialConfig {
@@ -131,6 +144,7 @@ struct VmConfig {
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
   std::vector<VirtioMemConfig> virtio_mems;
+  std::vector<VfioConfig> vfio;
   bool rng = true;
   // The virtio console carries the verdict port; with `console` its first
   // port is also the guest's hvc0 on the terminal.

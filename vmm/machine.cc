@@ -83,6 +83,8 @@ absl::Status Machine::CreateVcpus() {
   // A kernel is loaded into clean memory; a file may hold an earlier guest.
   if (memory_->fd() >= 0) KVMLET_RETURN_IF_ERROR(memory_->Discard());
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
+  // From here on no page may be given back.
+  if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());
   // No thread runs yet, so this one may set the vCPUs' state.
   for (const auto& vcpu : vcpus_) {
     KVMLET_RETURN_IF_ERROR(
@@ -212,6 +214,10 @@ void Machine::OnFailure(uint32_t vcpu, std::string why) {
   });
 }
 
+bool Machine::OnMemoryFault(uint32_t vcpu) {
+  return passthrough_ != nullptr && passthrough_->OnMemoryFault(vcpu);
+}
+
 void Machine::EndWith(Verdict verdict, ShutdownCause cause) {
   if (std::exchange(ended_, true)) return;
   hold_ = true;
@@ -260,8 +266,10 @@ absl::Status Machine::ResetGuest() {
   requested_ = false;
   verdict_port_->Reset();
   KVMLET_RETURN_IF_ERROR(platform_->Reset());
+  if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->UnmapMemory());
   KVMLET_RETURN_IF_ERROR(memory_->Discard());
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
+  if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());
   absl::Status status;
   for (const auto& vcpu : vcpus_) {
     vcpu->RunOnThread([&](KvmVcpu& kvm) {

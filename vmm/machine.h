@@ -39,6 +39,7 @@
 #include "vmm/memory/gpa_allocator.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/memory_devices.h"
+#include "vmm/passthrough.h"
 #include "vmm/vcpu.h"
 #include "vmm/verdict.h"
 #include "vmm/verdict_port.h"
@@ -94,6 +95,7 @@ class Machine final : public GuestRequests,
   // VcpuObserver.
   void OnShutdown(uint32_t vcpu) override;
   void OnFailure(uint32_t vcpu, std::string why) override;
+  bool OnMemoryFault(uint32_t vcpu) override;
   bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
   void OnDebugStop(uint32_t vcpu) override;
 
@@ -164,6 +166,7 @@ class Machine final : public GuestRequests,
   absl::Status AttachPmem(const PmemConfig& config, const RamRegion& region);
   void AddPmemProperties(const PmemConfig& config, const RamRegion& region);
   absl::Status AttachBalloon(const BalloonConfig& config);
+  absl::Status AttachVfio(const VfioConfig& config);
   absl::Status AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
                             std::string id, std::string backend);
   absl::StatusOr<EventLoop*> AddIoThread(std::string name);
@@ -208,6 +211,7 @@ class Machine final : public GuestRequests,
   std::optional<GpaAllocator> device_window_;
   std::unique_ptr<MemoryDevices> memory_devices_;
   std::unique_ptr<BalloonControl> balloon_;
+  std::unique_ptr<Passthrough> passthrough_;  // null without --vfio
   std::unique_ptr<pci::PciRoot> pci_;
   std::vector<DeviceInfo> device_infos_;
   QomObjects objects_;

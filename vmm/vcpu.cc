@@ -126,6 +126,8 @@ void Vcpu::Loop() {
     access_pending_ = error == 0;
     if (error == 0) {
       HandleExit();
+    } else if (error == EFAULT && context_.observer.OnMemoryFault(index())) {
+      continue;
     } else if (error != EINTR && error != EAGAIN) {
       Fail(absl::StrCat("KVM_RUN: ", strerrordesc_np(error), " (",
                         strerrorname_np(error), ")"));

@@ -33,6 +33,9 @@ class VcpuObserver {
   virtual ~VcpuObserver() = default;
   virtual void OnShutdown(uint32_t vcpu) = 0;
   virtual void OnFailure(uint32_t vcpu, std::string why) = 0;
+  // The guest touched memory that the host could not reach (EFAULT). True when
+  // something changed, and the vCPU may try again.
+  virtual bool OnMemoryFault(uint32_t /*vcpu*/) { return false; }
   // The vCPU left the guest for the debugger. True when it is to go on;
   // otherwise it is paused for the debugger, and OnDebugStop follows.
   virtual bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm);

@@ -91,6 +91,19 @@ constexpr KeySpec kVirtioMemKeys[] = {
      "@file"},
 };
 
+constexpr KeySpec kVfioKeys[] = {
+    {"vf-token-file", "PATH",
+     "the VF token, when the physical function is on vfio-pci: 36 characters "
+     "in this file",
+     "@file"},
+    {"vf-token-fd", "N", "the same, read from this inherited file descriptor",
+     ""},
+    {"vf-token", "UUID", "the same, for all who can list processes to see", ""},
+    {"vf", "INDEX", "which virtual function of broker:PATH", ""},
+    {"iommufd", "", "use /dev/iommu and the device's own file", ""},
+    {"id", "NAME", "its name in QMP (default: vfio0, vfio1, ...)", ""},
+};
+
 constexpr KeySpec kVsockKeys[] = {
     {"cid", "N", "the guest's context id, 3 to 4294967294", ""},
 };
@@ -168,6 +181,17 @@ constexpr FlagSpec kRunFlags[] = {
      .text = "Adds memory that the guest plugs and unplugs while it runs, as "
              "kvmlet ctl SOCKET resize ID SIZE asks it to.",
      .keys = kVirtioMemKeys},
+    {.name = "vfio",
+     .repeats = true,
+     .section = "Devices",
+     .value = "DEVICE[,KEY...]",
+     .text = "Passes a PCI device of the host through: 0000:01:10.0, its "
+             "folder in sysfs, env:NAME for the comma-separated list in an "
+             "environment variable, or broker:PATH for a virtual function "
+             "that kvmlet sriov serve hands over. It must be bound to "
+             "vfio-pci; kvmlet sriov bind does that.",
+     .leading_key = "device",
+     .keys = kVfioKeys},
     {.name = "rng",
      .type = kBool,
      .section = "Devices",

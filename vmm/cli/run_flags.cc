@@ -32,6 +32,7 @@ DEFINE_bool(rng, true, "");
 DEFINE_bool(console, false, "");
 DEFINE_string(balloon, "", "");
 DEFINE_string(pmem, "", "");
+DEFINE_string(vfio, "", "");
 DEFINE_string(vsock, "", "");
 DEFINE_string(serial, "stdio", "");
 DEFINE_string(qmp, "", "");
@@ -119,6 +120,11 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   if (flag == "balloon") {
     KVMLET_ASSIGN_OR_RETURN(config.balloon, ParseBalloon(text));
   }
+  if (flag == "vfio") {
+    KVMLET_ASSIGN_OR_RETURN(const std::vector<VfioConfig> devices,
+                            ParseVfio(text));
+    config.vfio.insert(config.vfio.end(), devices.begin(), devices.end());
+  }
   if (flag == "vsock") {
     KVMLET_ASSIGN_OR_RETURN(config.vsock_cid, ParseVsock(text));
   }
@@ -198,6 +204,7 @@ absl::StatusOr<VmConfig> BuildRunConfig(const ArgWalk& walk) {
   NameDevices("net", config.nets);
   NameDevices("vm", config.virtio_mems);
   NameDevices("pmem", config.pmems);
+  NameDevices("vfio", config.vfio);
   KVMLET_RETURN_IF_ERROR(
       WithExitStatus(config.Validate(),
                      from_file ? ExitStatus::kBadInput : ExitStatus::kUsage));

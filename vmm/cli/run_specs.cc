@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/cli/run_specs.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <optional>
 #include <span>
@@ -16,6 +18,7 @@ namespace {
 
 constexpr uint64_t kMostCpus = 4096;
 constexpr uint64_t kMostHostNodes = 1024;
+constexpr uint64_t kMostVfs = 4095;
 constexpr uint64_t kMostDiskQueues = 64;
 constexpr uint64_t kMostQueuePairs = 16;
 constexpr uint64_t kHighestFd = std::numeric_limits<int>::max();
@@ -234,6 +237,45 @@ absl::StatusOr<NetConfig> ParseNet(std::string_view text) {
     KVMLET_ASSIGN_OR_RETURN(net.mac, ParseMac("--net mac", mac));
   }
   return net;
+}
+
+absl::StatusOr<std::vector<VfioConfig>> ParseVfio(std::string_view text) {
+  VfioConfig vfio;
+  KVMLET_ASSIGN_OR_RETURN(SpecParser spec,
+                          SpecParser::Parse("--vfio", text, true));
+  KVMLET_ASSIGN_OR_RETURN(
+      vfio.device,
+      TakeLeading(spec, "device", "a PCI device such as 0000:01:10.0"));
+  KVMLET_ASSIGN_OR_RETURN(vfio.id, TakeText(spec, "id"));
+  KVMLET_ASSIGN_OR_RETURN(vfio.vf_token, TakeText(spec, "vf-token"));
+  KVMLET_ASSIGN_OR_RETURN(vfio.vf_token_file, TakeText(spec, "vf-token-file"));
+  KVMLET_RETURN_IF_ERROR(
+      TakeInt(spec, "vf-token-fd", 0, kHighestFd, vfio.vf_token_fd));
+  KVMLET_ASSIGN_OR_RETURN(vfio.iommufd, spec.TakeBool("iommufd"));
+  KVMLET_ASSIGN_OR_RETURN(const std::optional<uint64_t> vf,
+                          spec.TakeNumber("vf", 0, kMostVfs));
+  if (vf) vfio.vf = static_cast<uint32_t>(*vf);
+  KVMLET_RETURN_IF_ERROR(spec.Finish());
+  const std::optional<std::string> variable = After(vfio.device, "env:");
+  if (!variable) return std::vector{vfio};
+  const char* const list = ::getenv(variable->c_str());
+  if (list == nullptr || *list == '\0') {
+    return absl::InvalidArgumentError(
+        Cat({"--vfio env:", *variable, ": the environment has no ", *variable,
+             "; no device was assigned"}));
+  }
+  std::vector<VfioConfig> all;
+  std::string_view rest = list;
+  while (!rest.empty()) {
+    const size_t comma = std::min(rest.find(','), rest.size());
+    vfio.device = std::string(rest.substr(0, comma));
+    all.push_back(vfio);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+  }
+  if (all.size() > 1 && !vfio.id.empty()) {
+    return Bad("--vfio id", vfio.id, "possible for several devices");
+  }
+  return all;
 }
 
 absl::StatusOr<uint64_t> ParseVsock(std::string_view text) {

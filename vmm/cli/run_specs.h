@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "vmm/config.h"
@@ -22,6 +23,9 @@ absl::StatusOr<DiskConfig> ParseDisk(std::string_view text);
 absl::StatusOr<NetConfig> ParseNet(std::string_view text);
 absl::StatusOr<PmemConfig> ParsePmem(std::string_view text);
 absl::StatusOr<BalloonConfig> ParseBalloon(std::string_view text);
+// One device; several with "env:NAME", the list that a scheduler leaves in the
+// environment.
+absl::StatusOr<std::vector<VfioConfig>> ParseVfio(std::string_view text);
 absl::StatusOr<uint64_t> ParseVsock(std::string_view text);
 absl::StatusOr<SerialConfig> ParseSerial(std::string_view text);
 // "unix:PATH" -> "PATH".

@@ -52,7 +52,9 @@ constexpr char kEverything[] = R"({
   "disk": [{"path": "a,b=c.img", "ro": true, "queues": 2}, "b.img,direct"],
   "net": [{"passt": true, "mac": "52:54:00:00:00:01"}, {"tap": "t", "vhost":
   false}], "virtio-mem": [{"id": "m", "max":
-  "8G", "size": "1G"}], "rng": false, "console": true, "vsock": {"cid": 5},
+  "8G", "size": "1G"}], "vfio": ["01:10.0,iommufd", {"device": "02:00.0",
+  "vf-token-file": "t", "iommufd": true, "id": "x"}], "rng": false,
+  "console": true, "vsock": {"cid": 5},
   "balloon": {"reporting": true, "stats": 3},
   "pmem": [{"file": "a,b.img", "ro": true}],
   "serial": "file:s.log", "qmp": "unix:q", "gdb": "tcp:9,wait",
@@ -89,6 +91,12 @@ void ExpectSameDevices(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.virtio_mems[0].id, "m");
   EXPECT_EQ(a.virtio_mems[0].size, 1ull << 30);
   EXPECT_EQ(a.virtio_mems[0].max, b.virtio_mems[0].max);
+  ASSERT_EQ(a.vfio.size(), 2u);
+  ASSERT_EQ(b.vfio.size(), 2u);
+  EXPECT_EQ(a.vfio[0].device, b.vfio[0].device);
+  EXPECT_EQ(a.vfio[1].vf_token_file, b.vfio[1].vf_token_file);
+  EXPECT_TRUE(a.vfio[1].iommufd && b.vfio[1].iommufd);
+  EXPECT_EQ(a.vfio[1].id, b.vfio[1].id);
 }
 
 void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
@@ -134,6 +142,8 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--net=passt,mac=52:54:00:00:00:01",
                             "--net=tap=t,vhost=off",
                             "--virtio-mem=id=m,max=8G,size=1G",
+                            "--vfio=01:10.0,iommufd",
+                            "--vfio=02:00.0,vf-token-file=t,iommufd,id=x",
                             "--norng",
                             "--console",
                             "--vsock=cid=5",

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "tests/vmm/cli/parse_run.h"
 
@@ -218,6 +219,36 @@ TEST(RunFlagsTest, Balloon) {
   EXPECT_TRUE(config->balloon->deflate_on_oom);
   EXPECT_EQ(config->balloon->stats_interval, 10s);
   EXPECT_EQ(config->balloon->id, "b");
+}
+
+TEST(RunFlagsTest, PassedThroughDevices) {
+  const auto config = ParseWith({"--vfio", "0000:01:10.0,vf-token-file=/run/t",
+                                 "--vfio", "broker:/run/s,vf=2,id=nic"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->vfio.size(), 2u);
+  EXPECT_EQ(config->vfio[0].device, "0000:01:10.0");
+  EXPECT_EQ(config->vfio[0].vf_token_file, "/run/t");
+  EXPECT_EQ(config->vfio[0].id, "vfio0");
+  EXPECT_EQ(config->vfio[1].device, "broker:/run/s");
+  EXPECT_EQ(config->vfio[1].vf, 2u);
+  EXPECT_EQ(config->vfio[1].id, "nic");
+}
+
+TEST(RunFlagsTest, DevicesThatASchedulerAssigned) {
+  ASSERT_EQ(::setenv("PCIDEVICE_TEST", "0000:01:10.0,0000:01:10.2", 1), 0);
+  const auto config = ParseWith({"--vfio", "env:PCIDEVICE_TEST"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->vfio.size(), 2u);
+  EXPECT_EQ(config->vfio[1].device, "0000:01:10.2");
+  EXPECT_EQ(config->vfio[1].id, "vfio1");
+  EXPECT_FALSE(ParseWith({"--vfio", "env:PCIDEVICE_TEST,id=x"}).ok());
+  ASSERT_EQ(::unsetenv("PCIDEVICE_TEST"), 0);
+}
+
+TEST(RunFlagsTest, OneDeviceTwiceOrTwoInterfacesAreRefused) {
+  EXPECT_FALSE(ParseWith({"--vfio", "01:10.0", "--vfio", "01:10.0"}).ok());
+  EXPECT_FALSE(
+      ParseWith({"--vfio", "01:10.0,iommufd", "--vfio", "01:10.2"}).ok());
 }
 
 TEST(RunFlagsTest, SerialOfEachKind) {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The passed-through devices of a machine: opens them into one address space,
+// lets them reach the guest's memory, and hears when the host wants a device
+// back or a device reports an error.
+//
+// Threads: the main loop's, except OnMemoryFault. It outlives the PCI root bus
+// that owns the devices, and dies before the VM and the memory.
+#ifndef KVMLET_VMM_PASSTHROUGH_H_
+#define KVMLET_VMM_PASSTHROUGH_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "devices/vfio/address_space.h"
+#include "devices/vfio/vfio_pci.h"
+#include "vmm/base/event_fd.h"
+#include "vmm/config.h"
+#include "vmm/control/events.h"
+#include "vmm/dma_map.h"
+#include "vmm/event/event_loop.h"
+#include "vmm/fault_retries.h"
+#include "vmm/kvm/kvm_vfio.h"
+#include "vmm/kvm/kvm_vm.h"
+#include "vmm/memory/guest_memory.h"
+
+namespace kvmlet {
+
+class Passthrough {
+ public:
+  struct Context {
+    const VmConfig& config;
+    KvmVm& vm;
+    const GuestMemory& memory;
+    EventLoop& loop;
+    Events& events;
+  };
+
+  // Checks what can be checked before a device is opened.
+  static absl::StatusOr<std::unique_ptr<Passthrough>> Create(
+      const Context& context);
+  ~Passthrough();
+  Passthrough(const Passthrough&) = delete;
+  Passthrough& operator=(const Passthrough&) = delete;
+
+  absl::StatusOr<std::unique_ptr<pci::PciDevice>> Open(
+      const VfioConfig& config);
+
+  // All of RAM, pinned: from then on its pages must not be given back. Memory
+  // devices' blocks while they are plugged.
+  absl::Status MapMemory();
+  absl::Status UnmapMemory();
+
+  // A vCPU touched guest-physical memory that the host could not reach. True
+  // when it may try again (see FaultRetries). On a vCPU's thread.
+  bool OnMemoryFault(uint32_t vcpu);
+
+ private:
+  struct Device {
+    std::string id;
+    vfio::VfioPci* function = nullptr;  // the root bus owns it
+    EventFd request;                    // the host wants it back
+    EventFd error;
+  };
+  explicit Passthrough(const Context& context) : context_(context) {}
+  // The device itself, and the address space it is in.
+  absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> OpenHere(
+      const VfioConfig& config, std::string& bdf);
+  absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> OpenFromBroker(
+      const VfioConfig& config, std::string& bdf);
+  vfio::AddressSpace::Context SpaceContext() const;
+  absl::Status MapRegion(const RamRegion& region);
+  void ForgetMemoryDevices();
+  absl::Status Watch(Device& device, vfio::HostDevice& host);
+  void OnRequest(Device& device);
+  void OnError(Device& device);
+
+  const Context context_;
+  std::unique_ptr<KvmVfio> kvm_;
+  // One for all devices that are opened here, and one for each that comes from
+  // a broker, in its container.
+  std::vector<std::unique_ptr<vfio::AddressSpace>> spaces_;
+  vfio::AddressSpace* own_space_ = nullptr;
+  std::vector<std::pair<vfio::AddressSpace*, uint64_t>> mapped_;
+  std::vector<std::unique_ptr<DmaMap>> maps_;  // one a memory device
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Device>> devices_;  // guarded by mutex_
+  FaultRetries retries_;
+};
+
+}  // namespace kvmlet
+
+#endif  // KVMLET_VMM_PASSTHROUGH_H_
