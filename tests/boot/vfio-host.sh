@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The lab's passthrough hardware, for the tests that source this after lib.sh: an SR-IOV network card,
+# an NVMe disk with SR-IOV and one without, and what to do with them on the host.
+
+NIC=0000:01:00.0 NVME_SRIOV=0000:02:00.0 NVME=0000:03:00.0
+TOKEN=11111111-2222-3333-4444-555555555555
+OTHER_TOKEN=99999999-2222-3333-4444-555555555555
+
+needs_vfio() {
+    needs_lab
+    [ -e "/sys/bus/pci/devices/$NIC" ] || skip "the lab has no SR-IOV network card"
+    [ -e "/sys/bus/pci/devices/$NVME" ] || skip "the lab has no NVMe disk"
+    modprobe -a vfio_iommu_type1 vfio-pci || skip "this kernel has no VFIO"
+}
+
+# bind_to BDF DRIVER: hands a function to a driver.
+bind_to() {
+    local device=/sys/bus/pci/devices/$1
+    [ "$(basename "$(readlink "$device/driver")")" != "$2" ] || return 0
+    [ ! -e "$device/driver" ] || echo "$1" >"$device/driver/unbind"
+    modprobe "$2"
+    echo "$2" >"$device/driver_override"
+    echo "$1" >/sys/bus/pci/drivers_probe
+    [ "$(basename "$(readlink "$device/driver")")" = "$2" ] || fail "$1 does not bind to $2"
+}
+
+vf_of() { basename "$(readlink "/sys/bus/pci/devices/$1/virtfn$2")"; } # vf_of PF INDEX
+set_vfs() { echo "$2" >"/sys/bus/pci/devices/$1/sriov_numvfs"; }       # set_vfs PF COUNT
+
+# network_vfs COUNT: the card on its own driver, up, with virtual functions on vfio-pci.
+network_vfs() {
+    local i
+    bind_to "$NIC" igb
+    set_vfs "$NIC" 0
+    set_vfs "$NIC" "$1"
+    NIC_NAME=$(ls "/sys/bus/pci/devices/$NIC/net")
+    ip link set "$NIC_NAME" up
+    ip address replace 10.9.0.1/24 dev "$NIC_NAME"
+    for ((i = 0; i < $1; i++)); do bind_to "$(vf_of "$NIC" $i)" vfio-pci; done
+}
+
+# tokened_vfs COUNT: the card on vfio-pci, its token set, with virtual functions.
+tokened_vfs() {
+    bind_to "$NIC" vfio-pci
+    echo 1 >/sys/module/vfio_pci/parameters/enable_sriov
+    set_vfs "$NIC" 0
+    set_token "$TOKEN"
+    set_vfs "$NIC" "$1"
+}
+
+# set_token UUID: as a user of the physical function does, who then leaves.
+set_token() { /usr/bin/python3 -IS "$KVMLET_ROOT/tests/clients/vfio_holder.py" "$NIC" "$1" 0; }
+
+# dma_faults: how often a device has reached where it may not.
+dma_faults() { dmesg | grep -c 'DMAR:.*fault' || true; }
+
+# What a guest runs: brings the one interface of a real device up as ADDRESS.
+network_up() { # network_up ADDRESS
+    cat <<SHELL
+for n in /sys/class/net/*; do [ ! -e \$n/device ] || NIC=\$(basename \$n); done
+ip link set \$NIC up
+until [ "\$(cat /sys/class/net/\$NIC/carrier 2>/dev/null)" = 1 ]; do usleep 100000; done
+ip address add $1/24 dev \$NIC
+SHELL
+}

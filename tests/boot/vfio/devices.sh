@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# Devices of the host in guests that run Linux: their own drivers, data intact, interrupts counted by
+# the guest, and a host that saw no DMA where none may be.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../vfio-host.sh"
+
+MEMORY=192M
+
+# Sum of the guest's interrupts whose line matches, from its own table.
+count_interrupts() { section interrupts | awk -v name="$1" '$0 ~ name { n += $2 + $3 } END { print n + 0 }'; }
+
+check_network() {
+    needs_vfio
+    network_vfs 1
+    local faults server
+    faults=$(dma_faults)
+    dd if=/dev/urandom of=data bs=1M count=4 2>/dev/null
+    /usr/bin/python3 -IS - <<'PYTHON' &
+import socket
+down = socket.create_server(("10.9.0.1", 5001))
+up = socket.create_server(("10.9.0.1", 5002))
+peer, _ = down.accept()
+peer.sendall(open("data", "rb").read())
+peer.shutdown(socket.SHUT_WR)
+peer.recv(1)
+peer, _ = up.accept()
+with open("back", "wb") as file:
+    while data := peer.recv(1 << 16):
+        file.write(data)
+PYTHON
+    server=$!
+    guest "$(network_up 10.9.0.2)
+        ping -c 3 -i 0.3 -W 5 10.9.0.1 >/dev/null || exit 3
+        mkfifo /tmp/open; exec 9<>/tmp/open # an input that never ends
+        nc 10.9.0.1 5001 >/tmp/data <&9 || exit 4
+        md5sum </tmp/data | sed 's/^/DATA /'
+        nc 10.9.0.1 5002 </tmp/data || exit 5
+        echo == interrupts; cat /proc/interrupts; echo == config; lspci -vvv; echo == end" \
+        --vfio "$(vf_of "$NIC" 0)" --memory "$MEMORY"
+    kill "$server" 2>/dev/null || true
+    assert_status 0
+    assert_grep "DATA $(md5sum <data | cut -d ' ' -f 1)"
+    cmp data back || fail "what came back is not what was sent"
+    assert_between "receive interrupts" "$(count_interrupts '-rx-')" 10 1000000
+    assert_between "transmit interrupts" "$(count_interrupts '-tx-')" 10 1000000
+    section config >config
+    assert_grep 'Kernel driver in use: igbvf' config
+    assert_grep 'Advanced Error Reporting' config
+    assert_no_grep 'SR-IOV|ARI|Address Translation' config
+    assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
+}
+
+# nvme_text: a file system made, filled and read back after a remount.
+nvme_text() {
+    cat <<'SHELL'
+until [ -b /dev/nvme0n1 ]; do usleep 100000; done
+mkfs.ext4 -q /dev/nvme0n1 && mount -t ext4 /dev/nvme0n1 /mnt || exit 3
+dd if=/dev/urandom of=/mnt/data bs=1M count=8 2>/dev/null
+md5sum </mnt/data | sed 's/^/WRITTEN /'
+umount /mnt; e2fsck -fn /dev/nvme0n1 >/dev/null 2>&1 || exit 4
+echo 3 >/proc/sys/vm/drop_caches; mount -t ext4 /dev/nvme0n1 /mnt || exit 5
+md5sum </mnt/data | sed 's/^/READ /'
+echo == interrupts; cat /proc/interrupts
+SHELL
+}
+
+check_nvme() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    local faults sum
+    faults=$(dma_faults)
+    guest "$(nvme_text)" --vfio "$NVME" --memory "$MEMORY" --cpus 2
+    assert_status 0
+    sum=$(sed -n 's/^WRITTEN //p' "$KV_OUTPUT")
+    [ -n "$sum" ] || fail "nothing was written"
+    assert_grep "READ $sum"
+    assert_between "interrupts of its queues" "$(count_interrupts 'nvme0q[1-9]')" 10 1000000
+    assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
+    # The host finds the same on the disk.
+    bind_to "$NVME" nvme
+    local disk left=50
+    until disk=$(ls -d "/sys/bus/pci/devices/$NVME"/nvme/nvme*/nvme*n1 2>/dev/null); do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the host's driver does not find the disk"
+        sleep 0.2
+    done
+    modprobe ext4
+    mkdir disk
+    mount -t ext4 -o ro "/dev/$(basename "$disk" | sed 's/c[0-9]*n/n/')" disk
+    sum=${sum%% *}
+    local read
+    read=$(md5sum <disk/data | cut -d ' ' -f 1)
+    umount disk
+    assert_equal "what the host reads" "$read" "$sum"
+}
+
+# A guest that reboots: the device starts anew, and finds the new kernel's memory.
+check_reboot() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    guest "until [ -b /dev/nvme0n1 ]; do usleep 100000; done
+        if dd if=/dev/nvme0n1 bs=512 count=1 2>/dev/null | grep -q again; then
+            echo SECOND; exit 9
+        fi
+        { echo again; cat /dev/zero; } | dd of=/dev/nvme0n1 bs=512 count=1 iflag=fullblock oflag=direct 2>/dev/null
+        reboot -f" --vfio "$NVME" --memory "$MEMORY"
+    assert_status 9
+    assert_grep SECOND
+}
+
+run_test network check_network
+run_test nvme check_nvme
+run_test nvme-reboot check_reboot

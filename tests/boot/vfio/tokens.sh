@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+# The VF token against the real kernel: who gets a device, what everybody else is told, and that the
+# secret appears nowhere. The guests are tiny: opening the device is the point.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../vfio-host.sh"
+
+HELLO=$(build_folder "$ARCH")/guest-images/payloads/hello.elf
+HANG=$(build_folder "$ARCH")/guest-images/payloads/hang.elf
+
+# tiny FLAG...: runs a guest that only says hello.
+tiny() { kv --kernel "$HELLO" --memory 16M "$@"; }
+
+# refused STATUS PATTERN: the last run did not start, said why in one line, and told no secret.
+refused() {
+    assert_status "$1"
+    assert_grep "$2" "$KV_ERRORS"
+    assert_equal "the number of lines" "$(wc -l <"$KV_ERRORS")" 1
+    assert_no_grep "${TOKEN%%-*}|${OTHER_TOKEN%%-*}" "$KV_ERRORS"
+}
+
+accepted() {
+    assert_status 0
+    assert_no_grep "${TOKEN%%-*}|${OTHER_TOKEN%%-*}" "$KV_ERRORS"
+}
+
+check_native() {
+    needs_vfio
+    network_vfs 1
+    local vf
+    vf=$(vf_of "$NIC" 0)
+    tiny --vfio "$vf"
+    accepted
+    tiny --vfio "$vf,vf-token=$TOKEN"
+    refused 65 "$vf: no token applies, its physical function $NIC is on igb"
+    bind_to "$NVME" vfio-pci
+    tiny --vfio "$NVME,vf-token=$TOKEN"
+    refused 65 "$NVME: no token applies, the device has no virtual functions"
+    tiny --vfio "$NIC"
+    refused 65 "$NIC: it is bound to igb, not to vfio-pci"
+    tiny --vfio "$NVME" --balloon
+    refused 64 'leave --balloon or --vfio out'
+}
+
+check_table() {
+    needs_vfio
+    tokened_vfs 2
+    local vf
+    vf=$(vf_of "$NIC" 0)
+    tiny --vfio "$vf"
+    refused 65 "$vf: its physical function $NIC is on vfio-pci.*vf-token-file"
+    tiny --vfio "$vf,vf-token=$OTHER_TOKEN"
+    refused 71 "$vf: incorrect VF token"
+    tiny --vfio "$vf,vf-token=${TOKEN}0"
+    refused 65 'that is not a token'
+    tiny --vfio "$vf,vf-token={$TOKEN}"
+    refused 65 'that is not a token'
+    tiny --vfio "$vf,vf-token=$TOKEN"
+    accepted
+    tiny --vfio "$vf,vf-token=$(echo "$TOKEN" | tr a-f A-F)"
+    accepted
+    echo "$TOKEN" >token
+    tiny --vfio "$vf,vf-token-file=token"
+    accepted
+    tiny --vfio "$vf,vf-token-fd=9" 9<token
+    accepted
+    tiny --vfio "$vf,vf-token-file=nowhere"
+    refused 66 'vf-token-file=nowhere: No such file'
+    tiny --vfio "$vf,vf-token-file=token,vf-token=$TOKEN"
+    refused 64 'exclude each other'
+}
+
+check_in_use() {
+    needs_vfio
+    tokened_vfs 2
+    local first second
+    first=$(vf_of "$NIC" 0) second=$(vf_of "$NIC" 1)
+    echo "$TOKEN" >token
+    KV_TIMEOUT=60s kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --vfio "$first,vf-token-file=token"
+    local left=100
+    until [ -S qmp ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the first guest does not start: $(cat "$KV_ERRORS")"
+        sleep 0.2
+    done
+    # The secret is not where others can see it.
+    tr '\0' ' ' <"/proc/$KV_PID/cmdline" >visible
+    tr '\0' ' ' <"/proc/$KV_PID/environ" >>visible
+    "$KVMLET" ctl qmp info pci >>visible 2>&1 || true
+    assert_no_grep "${TOKEN%%-*}" visible
+    mkdir second
+    KV_ERRORS=second/errors KV_OUTPUT=second/output KV_VERDICT=second/verdict
+    # The same function twice, the physical one without and with the token.
+    tiny --vfio "$first,vf-token-file=token"
+    refused 71 "$first: its group's file /dev/vfio/[0-9]+ is held by process $KV_PID \(kvmlet\)"
+    tiny --vfio "$NIC"
+    refused 71 "$NIC: its virtual functions are in use"
+    tiny --vfio "$NIC,vf-token=$OTHER_TOKEN"
+    refused 71 "$NIC: incorrect VF token"
+    # A new token counts at once, for who comes new; who is there stays.
+    /usr/bin/python3 -IS "$KVMLET_ROOT/tests/clients/vfio_holder.py" "$NIC" "$OTHER_TOKEN" 0 "$TOKEN"
+    tiny --vfio "$second,vf-token=$TOKEN"
+    refused 71 "$second: incorrect VF token"
+    tiny --vfio "$second,vf-token=$OTHER_TOKEN"
+    accepted
+    kill -0 "$KV_PID" || fail "the first guest did not survive"
+    kill "$KV_PID"
+    kv_wait
+}
+
+# A physical function is never given to a guest with its last user's token.
+check_fresh() {
+    needs_vfio
+    tokened_vfs 1
+    local vf
+    vf=$(vf_of "$NIC" 0)
+    tiny --vfio "$NIC"
+    accepted
+    tiny --vfio "$vf,vf-token=$TOKEN"
+    refused 71 "$vf: incorrect VF token"
+    tiny --vfio "$NIC,vf-token=$OTHER_TOKEN"
+    accepted
+    tiny --vfio "$vf,vf-token=$OTHER_TOKEN"
+    accepted
+}
+
+# Fewer functions while one is in use: the guest loses it, the writer is not held up.
+check_removal() {
+    needs_vfio
+    tokened_vfs 1
+    KV_TIMEOUT=60s kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --events events \
+        --vfio "$(vf_of "$NIC" 0),vf-token=$TOKEN"
+    local left=100
+    until [ -S qmp ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the guest does not start: $(cat "$KV_ERRORS")"
+        sleep 0.2
+    done
+    timeout 15 bash -c "echo 0 >/sys/bus/pci/devices/$NIC/sriov_numvfs" || fail "the writer was held up"
+    assert_equal "the number of functions left" "$(cat "/sys/bus/pci/devices/$NIC/sriov_numvfs")" 0
+    wait_for '"DEVICE_DELETED"' events 10
+    kill -0 "$KV_PID" || fail "the guest did not survive"
+    kill "$KV_PID"
+    kv_wait
+}
+
+check_memory_limit() {
+    needs_vfio
+    network_vfs 1
+    local vf group status=0
+    vf=$(vf_of "$NIC" 0)
+    group=$(basename "$(readlink "/sys/bus/pci/devices/$vf/iommu_group")")
+    chmod 666 /dev/kvm "/dev/vfio/$group" /dev/vfio/vfio
+    chmod 755 .
+    (
+        ulimit -l 1024
+        setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+            "$KVMLET" run --kernel "$HELLO" --memory 16M --vfio "$vf" >"$KV_OUTPUT" 2>"$KV_ERRORS" </dev/null
+    ) || status=$?
+    KV_STATUS=$status
+    refused 71 "ulimit -l 16384"
+    # Enough, and no privilege at all.
+    status=0
+    (
+        ulimit -l 16384
+        setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+            "$KVMLET" run --kernel "$HELLO" --memory 16M --vfio "$vf" >"$KV_OUTPUT" 2>"$KV_ERRORS" </dev/null
+    ) || status=$?
+    KV_STATUS=$status
+    accepted
+}
+
+# Devices come and go a hundred times: the host keeps nothing of it.
+check_rounds() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    local i
+    for ((i = 0; i < 20; i++)); do
+        tiny --vfio "$NVME"
+        accepted
+    done
+    timeout 15 bash -c "echo $NVME >/sys/bus/pci/drivers/vfio-pci/unbind" || fail "somebody still holds the device"
+}
+
+run_test native check_native
+run_test table check_table
+run_test in-use check_in_use
+run_test fresh check_fresh
+run_test removal check_removal
+run_test memory-limit check_memory_limit
+run_test rounds check_rounds
