@@ -9,6 +9,7 @@ import timing
 from table import Budget, Row
 
 SMALL = Budget("<= 3 MiB", lambda k, f, q: k <= 3 << 20)
+SOONER = Budget("<= 0.67 x QEMU", lambda k, f, q: 1.5 * k <= q)
 FASTER = Budget(">= 1.2 x QEMU", lambda k, f, q: k >= 1.2 * q)
 # result: name, unit, scale, monitor in the reference column, in the peer column, budget
 ROWS = {
@@ -24,6 +25,10 @@ ROWS = {
     "tap_receive": ("network, host to guest, no vhost", "MB/s", 1e-6, None, "qemu", FASTER),
     "vhost_send": ("network, guest to host, vhost", "MB/s", 1e-6, None, "qemu", None),
     "vhost_receive": ("network, host to guest, vhost", "MB/s", 1e-6, None, "qemu", None),
+    "vfio_4k": ("start with a passed-through disk, 256 MiB in 4K pages", "s", 1, None, "qemu", SOONER),
+    "vfio_2m": ("start with a passed-through disk, 256 MiB in 2M pages", "s", 1, None, "qemu", SOONER),
+    "vfio_rand1": ("passed-through disk, random 4 KiB reads, 1 at a time", "kIO/s", 1e-3, None, "qemu", None),
+    "vfio_rand16": ("passed-through disk, random 4 KiB reads, 16 at a time", "kIO/s", 1e-3, None, "qemu", None),
 }
 # Where there is no small machine of QEMU, the one there is.
 ONE_PEER = {
@@ -47,7 +52,9 @@ def measure(job, lab, work):
     command = ["/usr/bin/python3", os.path.join(here, "inside.py"), job_path, there]
     if lab:
         timing.say("starting the lab")
-        command = [lab, "--arch", job["arch"], "--timeout", "7200", "--", *command]
+        # The disk that is passed through.
+        disk = ["--nvme"] if "vfio" in job["measure"] else []
+        command = [lab, "--arch", job["arch"], *disk, "--timeout", "7200", "--", *command]
     environment = dict(os.environ, LAB_OUT=work)
     status = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False).returncode
     results = {"commands": {}, "failures": {}}

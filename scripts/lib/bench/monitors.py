@@ -87,6 +87,14 @@ def qemu_disk(path):
             "-device", "virtio-blk-pci,drive=d0,iothread=io0,disable-legacy=on"]
 
 
+def kvmlet_vfio(device):
+    return ["--vfio", device]
+
+
+def qemu_vfio(device):
+    return ["-device", f"vfio-pci,host={device}"]
+
+
 def kvmlet_net(tap, vhost):
     return ["--net", f"tap={tap},vhost={'on' if vhost else 'off'}"]
 
