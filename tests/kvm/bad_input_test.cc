@@ -249,7 +249,7 @@ TEST_F(BadHostTest, ATapWithoutPermissionIsOneLine) {
 
 TEST_F(BadHostTest, AHostWithoutMemoryIsOneLine) {
   const Outcome outcome =
-      Run({"--kernel", Payload("exit"), "--memory", "1T,hugepages=1G"});
+      Run({"--kernel", Payload("exit"), "--memory", "384G,hugepages=1G"});
   EXPECT_EQ(outcome.status, 71) << outcome.err;
   ExpectOneLine(outcome.err, "--memory");
 }

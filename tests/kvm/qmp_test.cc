@@ -31,6 +31,7 @@ class QmpTest : public KvmletTest {
   }
   Json Execute(const std::string& command,
                const Json& arguments = Json::object()) {
+    if (client_ == nullptr) return Json();  // The failure was told.
     const auto reply =
         client_->Execute(command, arguments, Clock::now() + seconds(20));
     EXPECT_TRUE(reply.ok()) << command << ": " << reply.status();
@@ -255,7 +256,7 @@ TEST_F(QmpTest, CtlIsItsClient) {
 
 // No driver runs here: sizes are wishes, and the device says why.
 TEST_F(QmpTest, MemoryDevicesAreDescribedAndResized) {
-  StartAndConnect(Payload("hang"), {"--virtio-mem", "id=a,max=1T,size=1G",
+  StartAndConnect(Payload("hang"), {"--virtio-mem", "id=a,max=256G,size=1G",
                                     "--virtio-mem", "max=2G,block=1G,shared"});
   Json list = Execute("query-memory-devices");
   ASSERT_EQ(list.size(), 2u);
@@ -270,7 +271,7 @@ TEST_F(QmpTest, MemoryDevicesAreDescribedAndResized) {
   // Side by side, above all RAM.
   EXPECT_GE(first["memaddr"].get<uint64_t>(), 4ull << 30);
   EXPECT_GE(second["memaddr"].get<uint64_t>(),
-            first["memaddr"].get<uint64_t>() + (1ull << 40));
+            first["memaddr"].get<uint64_t>() + (256ull << 30));
   Execute("qom-set", {{"path", "/machine/peripheral/a"},
                       {"property", "requested-size"},
                       {"value", 3ull << 30}});

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <string>
 
+#include "tests/fakes/real_madvise.h"
 #include "tests/vmm/memory/device_memory_fixture.h"
 #include "vmm/base/exit_status.h"
 
@@ -101,6 +102,7 @@ TEST_F(DeviceMemoryBackingTest, AFileInNoFolderCannotBeOpened) {
 }
 
 TEST_F(DeviceMemoryBackingTest, PreallocPopulatesAtPlug) {
+  if (!MadviseIsReal()) GTEST_SKIP() << kNoRealMadvise;
   for (const BackingKind kind :
        {BackingKind::kAnonymous, BackingKind::kMemfd}) {
     DeviceMemoryOptions options = Options({.kind = kind, .prealloc = true});

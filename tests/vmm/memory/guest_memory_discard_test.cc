@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/real_madvise.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace kvmlet {
@@ -63,6 +64,7 @@ TEST(GuestMemoryDiscardTest, AnonymousPagesReadAsZeroes) {
 }
 
 TEST(GuestMemoryDiscardTest, SharedPagesLeaveTheMemfd) {
+  if (!MadviseIsReal()) GTEST_SKIP() << kNoRealMadvise;
   const GuestMemory memory =
       Create({.kind = BackingKind::kMemfd, .shared = true});
   EXPECT_TRUE(memory.discards_to_zero());
