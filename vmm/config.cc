@@ -2,22 +2,16 @@
 #include "vmm/config.h"
 
 #include <algorithm>
-#include <bit>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/config_checks.h"
 
 namespace kvmlet {
 namespace {
 
 constexpr uint32_t kMostCpus = 4096;
-constexpr uint64_t kLeastMemory = 1ull << 20;
-constexpr uint64_t kMostMemory = 1ull << 46;
-// A smaller block could not give a huge page back.
-constexpr uint64_t kLeastBlock = 2ull << 20;
-constexpr size_t kMostNodes = 64;
-constexpr uint8_t kLocalDistance = 10;
 constexpr size_t kLongestId = 64;
 // Virtio 1.2, 5.2.6.2: the identifier has 20 bytes.
 constexpr size_t kLongestSerial = 20;
@@ -26,11 +20,6 @@ constexpr size_t kLongestSocketPath = 107;  // sockaddr_un, less its NUL
 constexpr uint64_t kFirstGuestCid = 3;
 constexpr uint64_t kLastGuestCid = UINT32_MAX - 1;
 
-template <typename... Parts>
-absl::Status Wrong(const Parts&... parts) {
-  return absl::InvalidArgumentError(absl::StrCat(parts...));
-}
-
 bool IsNameByte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
          (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
@@ -38,12 +27,6 @@ bool IsNameByte(char c) {
 
 bool IsName(const std::string& text) {
   return text.size() <= kLongestId && std::ranges::all_of(text, IsNameByte);
-}
-
-const char* PageName(BackingKind kind) {
-  if (kind == BackingKind::kHugetlb2M) return "2 MiB, for hugepages=2M";
-  if (kind == BackingKind::kHugetlb1G) return "1 GiB, for hugepages=1G";
-  return "4 KiB";
 }
 
 absl::Status CheckKernel(const VmConfig& config) {
@@ -84,106 +67,6 @@ absl::Status CheckCpus(const CpuConfig& cpus) {
     return Wrong("--cpus: sockets * cores * threads is ", product,
                  open ? ", which does not divide " : ", not ", cpus.count,
                  "; change the count or the topology");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckMemory(const MemoryConfig& memory) {
-  const BackingKind kind = memory.backing.kind;
-  if (memory.size % BackingPageSize(kind) != 0) {
-    return Wrong("--memory: ", memory.size, " bytes is not a multiple of ",
-                 PageName(kind));
-  }
-  if (memory.size < kLeastMemory) {
-    return Wrong("--memory: ", memory.size,
-                 " bytes is too little; give at least 1M (a plain number is "
-                 "bytes)");
-  }
-  if (memory.size > kMostMemory) {
-    return Wrong("--memory: ", memory.size, " bytes is above 64T");
-  }
-  if (kind == BackingKind::kFile && memory.backing.file.empty()) {
-    return Wrong("--memory: file= is empty; give it a path");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckDistances(const VmConfig& config, size_t node) {
-  const std::vector<uint8_t>& distances = config.numa[node].distances;
-  if (distances.empty()) return absl::OkStatus();
-  if (distances.size() != config.numa.size()) {
-    return Wrong("--numa: node ", node, " has ", distances.size(),
-                 " distances; give one for each of the ", config.numa.size(),
-                 " nodes, or none");
-  }
-  for (size_t to = 0; to < distances.size(); ++to) {
-    if ((distances[to] == kLocalDistance) == (to == node) &&
-        distances[to] >= kLocalDistance && distances[to] != UINT8_MAX) {
-      continue;
-    }
-    return Wrong("--numa: distance ", distances[to], " from node ", node,
-                 " to node ", to,
-                 " must be 10 to itself and 11 to 254 to others");
-  }
-  return absl::OkStatus();
-}
-
-// Marks the node's vCPUs in `seen`.
-absl::Status CheckNodeCpus(const VmConfig& config, size_t node,
-                           std::vector<bool>& seen) {
-  for (const uint32_t cpu : config.numa[node].cpus) {
-    if (cpu >= config.cpus.count) {
-      return Wrong("--numa: node ", node, " names vCPU ", cpu, ", but --cpus ",
-                   config.cpus.count, " makes 0 to ", config.cpus.count - 1);
-    }
-    if (seen[cpu]) {
-      return Wrong("--numa: vCPU ", cpu,
-                   " is named twice; it belongs to one node");
-    }
-    seen[cpu] = true;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckNuma(const VmConfig& config) {
-  if (config.numa.empty()) return absl::OkStatus();
-  if (config.numa.size() > kMostNodes) {
-    return Wrong("--numa: ", config.numa.size(), " nodes are above the ",
-                 kMostNodes, " that there can be");
-  }
-  const uint64_t page = BackingPageSize(config.memory.backing.kind);
-  std::vector<bool> seen(config.cpus.count);
-  uint64_t left = config.memory.size;
-  for (size_t i = 0; i < config.numa.size(); ++i) {
-    const NumaNodeConfig& node = config.numa[i];
-    if (node.cpus.empty() && node.memory == 0) {
-      return Wrong("--numa: node ", i,
-                   " is empty; give it cpus= or memory= or both");
-    }
-    if (node.memory == 0 && !node.host_nodes.empty()) {
-      return Wrong("--numa: node ", i,
-                   " has host-nodes= and no memory; leave them out");
-    }
-    if (node.memory % page != 0) {
-      return Wrong("--numa: node ", i, "'s memory is not a multiple of ",
-                   PageName(config.memory.backing.kind));
-    }
-    if (node.memory > left) {
-      return Wrong("--numa: the nodes have more memory than --memory, ",
-                   config.memory.size, " bytes; make their sum equal");
-    }
-    left -= node.memory;
-    KVMLET_RETURN_IF_ERROR(CheckNodeCpus(config, i, seen));
-    KVMLET_RETURN_IF_ERROR(CheckDistances(config, i));
-  }
-  if (left != 0) {
-    return Wrong("--numa: ", left,
-                 " bytes of --memory belong to no node; make their sum equal");
-  }
-  const auto missing = std::ranges::find(seen, false);
-  if (missing != seen.end()) {
-    return Wrong("--numa: vCPU ", missing - seen.begin(),
-                 " belongs to no node; add it to one's cpus=");
   }
   return absl::OkStatus();
 }
@@ -233,33 +116,6 @@ absl::Status CheckNet(const NetConfig& net) {
     return Wrong("--net: vhost=on needs a tap; use tap=NAME, or leave it out");
   }
   return CheckMac(net);
-}
-
-absl::Status CheckVirtioMem(const VirtioMemConfig& mem, size_t nodes) {
-  const uint64_t page = BackingPageSize(mem.backing.kind);
-  const uint64_t block =
-      mem.block == 0 ? std::max(kLeastBlock, page) : mem.block;
-  if (!std::has_single_bit(block) || block < kLeastBlock || block < page) {
-    return Wrong("--virtio-mem: block=", block,
-                 " must be a power of two, at least ",
-                 std::max(kLeastBlock, page));
-  }
-  if (mem.max == 0 || mem.max % block != 0 || mem.max > kMostMemory) {
-    return Wrong("--virtio-mem: max=", mem.max, " must be a multiple of ",
-                 block, ", above zero and at most 64T");
-  }
-  if (mem.size % block != 0) {
-    return Wrong("--virtio-mem: size=", mem.size, " is not a multiple of ",
-                 block);
-  }
-  if (mem.size > mem.max) {
-    return Wrong("--virtio-mem: size=", mem.size, " is above max=", mem.max);
-  }
-  if (mem.node && *mem.node >= nodes) {
-    return Wrong("--virtio-mem: node=", *mem.node,
-                 " is not there; --numa makes ", nodes, " nodes");
-  }
-  return absl::OkStatus();
 }
 
 // Checks one id and adds it to `ids`.

@@ -118,6 +118,16 @@ TEST(VmConfigTest, ANodeMayLackCpusOrMemory) {
   EXPECT_THAT(ErrorOf(config), HasSubstr("node 2 is empty"));
 }
 
+TEST(VmConfigTest, ANodeMayBeNothingButWhatIsPluggedIntoIt) {
+  VmConfig config = WithNodes();
+  config.numa.emplace_back().host_nodes = {0};
+  config.virtio_mems.emplace_back().max = 1 << 30;
+  config.virtio_mems[0].node = 1;
+  EXPECT_THAT(ErrorOf(config), HasSubstr("node 2 is empty"));
+  config.virtio_mems[0].node = 2;
+  EXPECT_TRUE(config.Validate().ok()) << ErrorOf(config);
+}
+
 TEST(VmConfigTest, ACpuBelongsToOneNode) {
   VmConfig config = WithNodes();
   config.numa[1].cpus = {1, 2, 3};
