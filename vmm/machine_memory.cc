@@ -77,6 +77,11 @@ absl::Status Machine::AttachPmem(const PmemConfig& config,
   auto device = std::make_unique<virtio::PmemDevice>(
       virtio::PmemConfig{.start = region.base.value, .size = region.size},
       std::move(disk), absl::StrCat("virtio-pmem ", config.id), *loop);
+  memory_devices_->AddFixed({.id = config.id,
+                             .address = region.base.value,
+                             .size = region.size,
+                             .path = config.path,
+                             .read_only = config.read_only});
   AddPmemProperties(config, region);
   return AttachVirtio(std::move(device), config.id, config.path);
 }

@@ -54,11 +54,14 @@ class MemoryDevices final : public MemoryControl {
                                                            KvmVm& vm,
                                                            EventLoop& io,
                                                            QomObjects& objects);
+  // One that is there for good, for the list.
+  void AddFixed(FixedMemoryInfo info) { fixed_.push_back(std::move(info)); }
   // After the devices' own reset, while no vCPU runs.
   void SystemReset();
 
   // MemoryControl.
   std::vector<MemoryDeviceInfo> memory_devices() const override;
+  std::vector<FixedMemoryInfo> fixed_memory() const override { return fixed_; }
   absl::StatusOr<std::vector<std::pair<uint64_t, uint64_t>>> PluggedBlocks(
       std::string_view id) const override;
   absl::Status AddFault(std::string_view id, const MemoryFault& fault) override;
@@ -83,6 +86,7 @@ class MemoryDevices final : public MemoryControl {
   EventLoop& loop_;
   Events& events_;
   uint64_t memory_block_ = 0;
+  std::vector<FixedMemoryInfo> fixed_;
   std::vector<std::unique_ptr<Device>> devices_;  // as in the configuration
 };
 

@@ -256,12 +256,15 @@ TEST_F(QmpTest, CtlIsItsClient) {
 
 // No driver runs here: sizes are wishes, and the device says why.
 TEST_F(QmpTest, MemoryDevicesAreDescribedAndResized) {
-  StartAndConnect(Payload("hang"), {"--virtio-mem", "id=a,max=256G,size=1G",
-                                    "--virtio-mem", "max=2G,block=1G,shared"});
+  const std::string file = File("disk.pmem", std::string(2 << 20, 'x'));
+  StartAndConnect(Payload("hang"),
+                  {"--virtio-mem", "id=a,max=256G,size=1G", "--virtio-mem",
+                   "max=2G,block=1G,shared", "--pmem", file + ",ro"});
   Json list = Execute("query-memory-devices");
-  ASSERT_EQ(list.size(), 2u);
+  ASSERT_EQ(list.size(), 3u);
   const Json& first = list[0]["data"];
   const Json& second = list[1]["data"];
+  const Json& third = list[2]["data"];
   EXPECT_EQ(first["id"], "a");
   EXPECT_EQ(first["requested-size"], 1ull << 30);
   EXPECT_EQ(first["size"], 0);
@@ -272,6 +275,12 @@ TEST_F(QmpTest, MemoryDevicesAreDescribedAndResized) {
   EXPECT_GE(first["memaddr"].get<uint64_t>(), 4ull << 30);
   EXPECT_GE(second["memaddr"].get<uint64_t>(),
             first["memaddr"].get<uint64_t>() + (256ull << 30));
+  EXPECT_EQ(list[2]["type"], "virtio-pmem");
+  EXPECT_EQ(third["id"], "pmem0");
+  EXPECT_EQ(third["size"], 2 << 20);
+  EXPECT_EQ(third["__org.kvmlet_backing"], file);
+  EXPECT_GE(third["memaddr"].get<uint64_t>(),
+            second["memaddr"].get<uint64_t>() + (2ull << 30));
   Execute("qom-set", {{"path", "/machine/peripheral/a"},
                       {"property", "requested-size"},
                       {"value", 3ull << 30}});

@@ -119,6 +119,12 @@ std::string MemoryDevices(const Json& result) {
   for (const Json& device : result) {
     const Json* data = Member(device, "data");
     if (data == nullptr) continue;
+    if (Word(device, "type") == "virtio-pmem") {
+      const std::string size = Mebibytes(*data, "size") + "M";
+      rows.push_back({Word(*data, "id"), "-", size, "-", size, "-",
+                      Word(*data, "__org.kvmlet_backing"), "pmem"});
+      continue;
+    }
     const std::string state = Word(*data, "__org.kvmlet_state");
     rows.push_back({Word(*data, "id"), Word(*data, "node"),
                     Mebibytes(*data, "size") + "M",

@@ -36,6 +36,18 @@ Json Describe(const MemoryDeviceInfo& info) {
               {"error", info.errors}}}}}};
 }
 
+// QEMU's VirtioPMEMDeviceInfo, likewise.
+Json Describe(const FixedMemoryInfo& info) {
+  return {{"type", "virtio-pmem"},
+          {"data",
+           {{"id", info.id},
+            {"memaddr", info.address},
+            {"size", info.size},
+            {"memdev", absl::StrCat("/objects/", info.id)},
+            {"__org.kvmlet_backing", info.path},
+            {"__org.kvmlet_read-only", info.read_only}}}};
+}
+
 absl::StatusOr<Json> Blocks(const MemoryControl& memory,
                             const std::string& id) {
   KVMLET_ASSIGN_OR_RETURN(const auto runs, memory.PluggedBlocks(id));
@@ -80,6 +92,9 @@ void RegisterMemoryCommands(QmpRegistry& registry, MachineControl& machine) {
   registry.Register("query-memory-devices", [&memory](const QmpArguments&) {
     Json list = Json::array();
     for (const MemoryDeviceInfo& info : memory.memory_devices()) {
+      list.push_back(Describe(info));
+    }
+    for (const FixedMemoryInfo& info : memory.fixed_memory()) {
       list.push_back(Describe(info));
     }
     return list;

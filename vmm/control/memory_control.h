@@ -43,6 +43,15 @@ struct MemoryDeviceInfo {
   uint64_t errors = 0;
 };
 
+// Memory that is there as long as the machine: a virtio-pmem device.
+struct FixedMemoryInfo {
+  std::string id;
+  uint64_t address = 0;
+  uint64_t size = 0;
+  std::string path;  // of the file behind it
+  bool read_only = false;
+};
+
 // A fault that a device shows its driver, see devices/virtio/mem_faults.h.
 struct MemoryFault {
   std::string request;   // "plug", "unplug", "unplug-all", "state", or empty
@@ -57,6 +66,7 @@ class MemoryControl {
  public:
   virtual ~MemoryControl() = default;
   virtual std::vector<MemoryDeviceInfo> memory_devices() const = 0;
+  virtual std::vector<FixedMemoryInfo> fixed_memory() const = 0;
   // The members below are NotFound when there is no such device.
   // Adjacent plugged blocks as first block and count.
   virtual absl::StatusOr<std::vector<std::pair<uint64_t, uint64_t>>>

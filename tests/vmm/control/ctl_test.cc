@@ -274,8 +274,10 @@ TEST_F(CtlTest, WaitGoesWithResizeOnly) {
 
 TEST_F(CtlTest, MemoryDevicesAreATable) {
   EXPECT_EQ(Ctl({"info", "memory-devices"}), 0);
-  EXPECT_THAT(out(), HasSubstr("vm0  1     512M     1024M      8192M  2M     "
+  EXPECT_THAT(out(), HasSubstr("vm0    1     512M     1024M      8192M  2M     "
                                "anonymous  stalled\n"));
+  EXPECT_THAT(out(), HasSubstr("pmem0  -     64M      -          64M    -      "
+                               "disk.pmem  pmem\n"));
   EXPECT_THAT(out(), HasSubstr("vm0: the guest sleeps\n"));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A MemoryControl with one device, vm0, that remembers what it was told. Not
-// thread-safe.
+// A MemoryControl with one device, vm0, and one file, pmem0, that remembers
+// what it was told. Not thread-safe.
 #ifndef KVMLET_TESTS_VMM_CONTROL_FAKE_MEMORY_CONTROL_H_
 #define KVMLET_TESTS_VMM_CONTROL_FAKE_MEMORY_CONTROL_H_
 
@@ -16,6 +16,13 @@ class FakeMemoryControl final : public MemoryControl {
  public:
   std::vector<MemoryDeviceInfo> memory_devices() const override {
     return {info};
+  }
+  std::vector<FixedMemoryInfo> fixed_memory() const override {
+    return {{.id = "pmem0",
+             .address = 16ull << 30,
+             .size = 64ull << 20,
+             .path = "disk.pmem",
+             .read_only = true}};
   }
   absl::StatusOr<std::vector<std::pair<uint64_t, uint64_t>>> PluggedBlocks(
       std::string_view id) const override {

@@ -29,7 +29,7 @@ class MemoryCommandsTest : public ::testing::Test {
 
 TEST_F(MemoryCommandsTest, DevicesHaveQemusFields) {
   const Json list = *Run("query-memory-devices");
-  ASSERT_EQ(list.size(), 1u);
+  ASSERT_EQ(list.size(), 2u);
   EXPECT_EQ(list[0]["type"], "virtio-mem");
   const Json& data = list[0]["data"];
   EXPECT_EQ(data["id"], "vm0");
@@ -41,6 +41,22 @@ TEST_F(MemoryCommandsTest, DevicesHaveQemusFields) {
   EXPECT_EQ(data["node"], 1);
   EXPECT_EQ(data["memdev"], "/objects/vm0");
   EXPECT_EQ(data["__org.kvmlet_answers"]["busy"], 2);
+}
+
+TEST_F(MemoryCommandsTest, PersistentMemoryIsAMemoryDeviceToo) {
+  const Json list = *Run("query-memory-devices");
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[1]["type"], "virtio-pmem");
+  const Json& data = list[1]["data"];
+  EXPECT_EQ(data["id"], "pmem0");
+  EXPECT_EQ(data["memaddr"], 16ull << 30);
+  EXPECT_EQ(data["size"], 64ull << 20);
+  EXPECT_EQ(data["memdev"], "/objects/pmem0");
+  EXPECT_EQ(data["__org.kvmlet_backing"], "disk.pmem");
+  EXPECT_EQ(data["__org.kvmlet_read-only"], true);
+  // It is no memory that comes and goes.
+  EXPECT_EQ((*Run("query-memory-size-summary"))["plugged-memory"],
+            512ull << 20);
 }
 
 TEST_F(MemoryCommandsTest, TheBlockMapIsRuns) {
