@@ -59,8 +59,13 @@ struct MemoryPlan {
   // What the machine has placed there, before it creates the platform. The
   // guest must not find it in its memory map; NUMA tables name it.
   std::vector<HotplugRange> hotplug;
+  // There are such tables: the guest learns which node a region belongs to.
+  bool names_hotplug_nodes = false;
 };
-absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size);
+// `devices` is what memory devices want beside RAM: there is room for it where
+// the host has the addresses.
+absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t ram,
+                                      uint64_t devices);
 
 // Fails, naming what is missing, when this KVM cannot run kvmlet's guests.
 absl::Status CheckHost(const KvmSystem& system);

@@ -131,6 +131,7 @@ class Machine final : public GuestRequests,
 
   // machine_memory.cc: memory beside plain RAM.
   std::vector<NodeBinding> NodeBindings() const;
+  absl::StatusOr<uint64_t> DeviceMemoryWanted() const;
   // A place in guest-physical memory above RAM, for good. `what` is the flag
   // to blame when there is none.
   absl::StatusOr<Gpa> PlaceDeviceMemory(std::string_view what, uint64_t size,

@@ -31,6 +31,21 @@ std::vector<NodeBinding> Machine::NodeBindings() const {
   return bindings;
 }
 
+// With what may be lost to alignment.
+absl::StatusOr<uint64_t> Machine::DeviceMemoryWanted() const {
+  constexpr uint64_t k2GiB = 2ull << 30;
+  uint64_t wanted = 0;
+  for (const VirtioMemConfig& config : context_.config.virtio_mems) {
+    wanted += config.max + std::max(config.block, k2GiB);
+  }
+  for (const PmemConfig& config : context_.config.pmems) {
+    KVMLET_ASSIGN_OR_RETURN(const uint64_t size,
+                            FileMemory::SizeOf(OptionsOf(config)));
+    wanted += size + k2GiB;
+  }
+  return wanted;
+}
+
 absl::StatusOr<Gpa> Machine::PlaceDeviceMemory(std::string_view what,
                                                uint64_t size,
                                                uint64_t alignment) {

@@ -34,13 +34,13 @@ uint64_t HostHugePage() {
   return std::max(size, k2MiB);
 }
 
+std::string FlagOf(const VirtioMemConfig& config) {
+  return absl::StrCat("--virtio-mem ", config.id);
+}
+
 uint64_t BlockSize(const VirtioMemConfig& config) {
   if (config.block != 0) return config.block;
   return std::max(HostHugePage(), BackingPageSize(config.backing.kind));
-}
-
-std::string FlagOf(const VirtioMemConfig& config) {
-  return absl::StrCat("--virtio-mem ", config.id);
 }
 
 std::string BackingName(const BackingOptions& backing) {
@@ -106,6 +106,7 @@ absl::StatusOr<std::optional<Enum>> ByName(
 absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
                                   GuestMemory& memory) {
   memory_block_ = plan.memory_block;
+  names_nodes_ = plan.names_hotplug_nodes && !config_.numa.empty();
   for (const VirtioMemConfig& config : config_.virtio_mems) {
     const uint64_t block = BlockSize(config);
     const std::string flag = FlagOf(config);
@@ -113,6 +114,13 @@ absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
       return BadInput(absl::StrCat(
           flag, ": max=", config.max, " and size=", config.size,
           " must be multiples of the ", block >> 20, " MiB block"));
+    }
+    const uint32_t node = config.node.value_or(0);
+    if (node != 0 && !names_nodes_) {
+      return BadInput(absl::StrCat(
+          flag, ": node=", node,
+          ": without ACPI, as on arm64, Linux puts such memory into node 0; "
+          "leave node= out"));
     }
     const std::optional<Gpa> at =
         window.Take(config.max, std::max(plan.memory_block, block));
@@ -123,7 +131,6 @@ absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
           "addresses; the most is ",
           window.left() / block * block >> 20, " MiB"));
     }
-    const uint32_t node = config.node.value_or(0);
     std::vector<uint32_t> host_nodes;
     if (node < config_.numa.size()) {
       host_nodes = config_.numa[node].host_nodes;
@@ -154,7 +161,7 @@ absl::StatusOr<std::unique_ptr<MemDevice>> MemoryDevices::Build(
                                      .memory_block = memory_block_,
                                      .node = std::nullopt};
   // Without tables that name the nodes a node's number means nothing.
-  if (!config_.numa.empty()) {
+  if (names_nodes_) {
     options.node = static_cast<uint16_t>(config.node.value_or(0));
   }
   auto virtio = std::make_unique<MemDevice>(*device.memory, options, io,

@@ -86,6 +86,7 @@ class MemoryDevices final : public MemoryControl {
   EventLoop& loop_;
   Events& events_;
   uint64_t memory_block_ = 0;
+  bool names_nodes_ = false;
   std::vector<FixedMemoryInfo> fixed_;
   std::vector<std::unique_ptr<Device>> devices_;  // as in the configuration
 };

@@ -57,9 +57,12 @@ unsigned long VmType(const KvmSystem& system, const MemoryPlan& plan) {
       static_cast<unsigned long>(std::bit_width(plan.mmio64.last())));
 }
 
-absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size) {
+absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size,
+                                      uint64_t devices) {
   const uint32_t most = HostAddressBits(system);
-  const std::optional<uint32_t> bits = arm64::AddressBits(size, most);
+  std::optional<uint32_t> bits = arm64::AddressBits(size + devices, most);
+  // Which device has no room is its own error.
+  if (!bits) bits = arm64::AddressBits(size, most);
   if (!bits) {
     return BadInput(absl::StrCat("--memory: ", size >> 20,
                                  " MiB do not fit below the PCI window of "
@@ -79,7 +82,9 @@ absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size) {
                            ? AddressRange::Make(above, window - above)
                            : std::nullopt,
       .memory_block = arm64::kMemoryBlock,
-      .hotplug = {}};
+      .hotplug = {},
+      // The device tree has no word for it.
+      .names_hotplug_nodes = false};
 }
 
 uint32_t VcpuId(const CpuConfig& /*cpus*/, uint32_t index) { return index; }

@@ -65,7 +65,7 @@ unsigned long VmType(const KvmSystem& /*system*/, const MemoryPlan& /*plan*/) {
 }
 
 absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& /*system*/,
-                                      uint64_t size) {
+                                      uint64_t size, uint64_t /*devices*/) {
   const uint32_t bits = std::min(HostPhysicalBits(), kMaxBits);
   const uint64_t window = 1ull << (bits - 1);
   const uint64_t low = std::min(size, kRamHoleStart);
@@ -90,7 +90,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& /*system*/,
                                                           above, window - above)
                                                     : std::nullopt,
                     .memory_block = kMemoryBlock,
-                    .hotplug = {}};
+                    .hotplug = {},
+                    .names_hotplug_nodes = true};
 }
 
 }  // namespace kvmlet::arch

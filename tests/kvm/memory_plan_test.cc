@@ -18,7 +18,7 @@ constexpr uint64_t kGiB = 1ull << 30;
 class MemoryPlanTest : public KvmRequired {
  protected:
   static absl::StatusOr<MemoryPlan> Plan(uint64_t size) {
-    return PlanMemory(*KvmSystem::Open(), size);
+    return PlanMemory(*KvmSystem::Open(), size, 0);
   }
 };
 
