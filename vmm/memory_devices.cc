@@ -38,9 +38,39 @@ std::string FlagOf(const VirtioMemConfig& config) {
   return absl::StrCat("--virtio-mem ", config.id);
 }
 
-uint64_t BlockSize(const VirtioMemConfig& config) {
-  if (config.block != 0) return config.block;
-  return std::max(HostHugePage(), BackingPageSize(config.backing.kind));
+bool IsShared(const VirtioMemConfig& config) {
+  return config.backing.shared ||
+         config.backing.kind != BackingKind::kAnonymous;
+}
+
+// A guest that unplugs every other block of shared memory makes a mapping of
+// each, and the monitor must have some left for itself: so many blocks a
+// device may have.
+uint64_t MostBlocks(const VmConfig& config) {
+  constexpr uint64_t kUsualLimit = 65530;
+  uint64_t limit = 0;
+  std::ifstream("/proc/sys/vm/max_map_count") >> limit;
+  if (limit == 0) limit = kUsualLimit;
+  const auto shared = std::ranges::count_if(config.virtio_mems, IsShared);
+  return limit / 2 / std::max<uint64_t>(1, static_cast<uint64_t>(shared));
+}
+
+absl::StatusOr<uint64_t> BlockSize(const VirtioMemConfig& config,
+                                   uint64_t most_blocks) {
+  const bool limited = IsShared(config);
+  const uint64_t block =
+      config.block != 0
+          ? config.block
+          : std::max(HostHugePage(), BackingPageSize(config.backing.kind));
+  uint64_t least = block;
+  while (limited && config.max / least > most_blocks) least *= 2;
+  if (config.block != 0 && least > block) {
+    return BadInput(absl::StrCat(
+        FlagOf(config), ": block=", block >> 20, "M makes ", config.max / block,
+        " blocks, more than the host's mappings are enough for; use block=",
+        least >> 20, "M or raise /proc/sys/vm/max_map_count"));
+  }
+  return least;
 }
 
 std::string BackingName(const BackingOptions& backing) {
@@ -107,8 +137,10 @@ absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
                                   GuestMemory& memory) {
   memory_block_ = plan.memory_block;
   names_nodes_ = plan.names_hotplug_nodes && !config_.numa.empty();
+  const uint64_t most_blocks = MostBlocks(config_);
   for (const VirtioMemConfig& config : config_.virtio_mems) {
-    const uint64_t block = BlockSize(config);
+    KVMLET_ASSIGN_OR_RETURN(const uint64_t block,
+                            BlockSize(config, most_blocks));
     const std::string flag = FlagOf(config);
     if (config.max % block != 0 || config.size % block != 0) {
       return BadInput(absl::StrCat(

@@ -48,6 +48,7 @@ class KvmletProcess {
   void Type(std::string_view text);
   void CloseInput() { input_.Reset(); }
   void Signal(int number) const;
+  pid_t pid() const { return pid_; }
   void ReadOutput(bool on) { read_output_ = on; }
 
   const std::string& out() const { return out_; }

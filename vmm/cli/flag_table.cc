@@ -78,8 +78,11 @@ constexpr KeySpec kVirtioMemKeys[] = {
     {"size", "SIZE", "what the guest is asked to plug at first (default: 0)",
      ""},
     {"block", "SIZE",
-     "the unit, a power of two (default: the host's huge page)", ""},
-    {"node", "N", "the NUMA node that its memory belongs to", ""},
+     "the unit, a power of two (default: the host's huge page, more for much "
+     "memory that is not private)",
+     ""},
+    {"node", "N", "the NUMA node that its memory belongs to; on arm64 only 0",
+     ""},
     {"prealloc", "",
      "populate memory when it is plugged, or tell the guest "
      "that the host is busy",
@@ -157,7 +160,8 @@ constexpr FlagSpec kRunFlags[] = {
      .section = "Machine",
      .value = "KEY...",
      .text = "Adds one NUMA node. Every vCPU and all of the memory belong to "
-             "one node, or there is no --numa at all.",
+             "one node, or there is no --numa at all. A node may have nothing "
+             "but what a --virtio-mem with its number brings.",
      .keys = kNumaKeys},
 
     {.name = "disk",
