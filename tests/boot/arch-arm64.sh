@@ -8,6 +8,8 @@ POWEROFF_DOOR=psci
 RESET_DOOR=psci
 # Debian's arm64 kernels have no driver for pvpanic.
 PANIC_DOOR=console
+KEXEC=no
+HOTPLUG_NODES=no
 PC_REGISTER='PC ='
 KERNEL_PC='PC =ffff'
 # The device tree knows where it is.

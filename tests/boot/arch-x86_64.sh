@@ -9,6 +9,10 @@ POWEROFF_DOOR=acpi-sleep
 RESET_DOOR=i8042
 # The one through which a panic leaves.
 PANIC_DOOR=pvpanic
+# The kernels have kexec_file_load.
+KEXEC=yes
+# Its tables name the NUMA node of memory that comes later.
+HOTPLUG_NODES=yes
 # The program counter's name in a report of registers, and one of the kernel's addresses.
 PC_REGISTER='RIP='
 KERNEL_PC='RIP=ffffffff'

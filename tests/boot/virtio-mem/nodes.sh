@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# Memory devices of NUMA nodes, each grown and shrunk by itself; the guest tells what its nodes have.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../memory-view.sh"
+
+KV_TIMEOUT=600s
+
+# shellcheck disable=SC2016 # expanded in the guest
+TELL_NODES='
+cd /sys/devices/system/node
+size() { awk "/MemTotal/ { print int(\$4 / 1024) }" "node$1/meminfo" 2>/dev/null || echo 0; }
+while :; do
+    echo "NODES $(size 0) $(size 1) $(size 2)"
+    sleep 0.5
+done'
+
+# nodes_have A B C: until the guest tells that its nodes have so many MiB.
+nodes_have() {
+    local left=600
+    until [ "$(grep -o '^NODES [0-9 ]*' "$KV_OUTPUT" | tail -n 1)" = "NODES $1 $2 $3" ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the guest tells $(grep '^NODES' "$KV_OUTPUT" | tail -n 1), not $1 $2 $3"
+        sleep 0.2
+    done
+}
+
+# Node 2 is nothing but what is plugged into it.
+check_nodes() {
+    local first second
+    if [ "$HOTPLUG_NODES" = no ]; then
+        kv --kernel "$GUEST_DIR/vmlinuz-6.12" --memory 512M --cpus 2 --numa cpus=0-1,memory=512M \
+            --numa distances=30:10 --virtio-mem id=b,max=1G,node=1
+        assert_status 65
+        assert_grep 'b: node=1: without ACPI' "$KV_ERRORS"
+        return
+    fi
+    start "$TELL_NODES" --memory 768M --cpus 2 --numa cpus=0,memory=512M --numa cpus=1,memory=256M \
+        --numa distances=30:30:10 --virtio-mem id=a,max=1G,node=1 --virtio-mem id=b,max=1G,node=2
+    wait_for '^NODES [0-9]+ [0-9]+ 0'
+    read -r _ first second _ < <(grep '^NODES' "$KV_OUTPUT" | tail -n 1 | tr -d '\r')
+    ctl resize b 256M --wait --timeout 100s
+    nodes_have "$first" "$second" 256
+    ctl resize a 384M --wait --timeout 100s
+    nodes_have "$first" $((second + 384)) 256
+    ctl resize b 0 --wait --timeout 100s
+    nodes_have "$first" $((second + 384)) 0
+    ctl resize a 128M --wait --timeout 100s
+    nodes_have "$first" $((second + 128)) 0
+    assert_equal "a's node" "$(device node 0)" 1
+    assert_equal "b's node" "$(device node 1)" 2
+    end
+}
+
+run_test nodes check_nodes

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the guest gives back is the host's again, whatever the memory is made of. Linux of another
+# version here, the one with all of virtio as modules.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../memory-view.sh"
+
+KV_TIMEOUT=900s
+SIZE=128 # of each device in turn: what Linux adds at once
+USED=100 # by the guest's file in it
+LEFT=4   # at most when it is gone, beside what was there before
+
+# Whenever it has more memory, it fills that with a file, for which Linux takes movable memory first,
+# and waits until it has less again.
+# shellcheck disable=SC2016 # expanded in the guest
+FILL='
+total() { awk "/MemTotal/ { print int(\$2 / 1024) }" /proc/meminfo; }
+mount -o remount,size=1G /tmp
+echo READY
+while :; do
+    until [ "$(total)" -ge 560 ]; do sleep 0.3; done
+    dd if=/dev/zero of=/tmp/big bs=1M count=100 2>/dev/null
+    rounds=$((rounds + 1))
+    echo "FULL $rounds"
+    rm /tmp/big
+    until [ "$(total)" -lt 520 ]; do sleep 0.3; done
+    echo "EMPTY $rounds"
+done'
+
+# The guest's RAM is a memfd of 512M, so that this is the device and kvmlet's own.
+anonymous_mib() { echo $(($(awk '/^RssAnon:/ { print $2 }' "/proc/$KV_PID/status") / 1024)); }
+# The memory file of 2G is the device's.
+memfd_mib() {
+    find -L "/proc/$KV_PID/fd" -maxdepth 1 -size 2097152k -printf '%k\n' 2>/dev/null |
+        awk '{ sum += $1 } END { print int(sum / 1024) }'
+}
+file_mib() { du -m ram | cut -f 1; }
+pool_mib() {
+    awk '/^HugePages_Total/ { total = $2 } /^HugePages_Free/ { free = $2 } END { print (total - free) * 2 }' \
+        /proc/meminfo
+}
+
+# round ID NUMBER COUNTER: plug, fill, unplug.
+# The guest's file is gone before the memory is asked back: there is nothing to move.
+round() {
+    local before full after
+    before=$($3)
+    ctl resize "$1" ${SIZE}M --wait --timeout 100s
+    wait_for "^FULL $2"
+    full=$($3)
+    ctl resize "$1" 0 --wait --timeout 100s
+    wait_for "^EMPTY $2"
+    after=$($3)
+    echo "$1: $before MiB before, $full full, $after after"
+    assert_between "$1's memory with the guest's file in it" "$full" $((before + USED - 8)) 700
+    assert_between "$1's memory after the unplug" "$after" 0 $((before + LEFT))
+}
+
+check_returns() {
+    local flags=()
+    if [ -n "${LAB:-}" ]; then
+        echo 100 >/proc/sys/vm/nr_hugepages
+        ! grep -q '^HugePages_Free: *100$' /proc/meminfo || flags=(--virtio-mem id=pool,max=1G,hugepages=2M)
+    fi
+    GUEST_KERNEL=6.1-cloud
+    start "$FILL" --memory 512M,shared --virtio-mem id=anonymous,max=1G --virtio-mem id=memfd,max=2G,shared \
+        --virtio-mem id=file,max=1G,file=ram "${flags[@]}"
+    wait_for READY
+    round anonymous 1 anonymous_mib
+    round memfd 2 memfd_mib
+    round file 3 file_mib
+    [ ${#flags[@]} = 0 ] || round pool 4 pool_mib
+    end
+}
+
+run_test memory-returns check_returns
