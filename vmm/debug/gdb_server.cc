@@ -2,6 +2,7 @@
 #include "vmm/debug/gdb_server.h"
 
 #include <glog/logging.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -16,6 +17,14 @@ namespace {
 
 // A client with this much to read gets nothing new to do.
 constexpr size_t kMostQueued = 1 << 20;
+// Of a client that is gone; a socket holds less than so many reads.
+constexpr int kLastReads = 256;
+
+bool HungUp(int fd) {
+  pollfd client{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  return ::poll(&client, 1, 0) > 0 &&
+         (client.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
 
 }  // namespace
 
@@ -58,6 +67,7 @@ void GdbServer::Accept() {
     log_.Warn("refused a client of another user");
     return;
   }
+  ServeGone();
   if (session_ != nullptr) {
     log_.Warn("refused a second client: one at a time");
     // With a reset, so that it sees a refusal and not an end.
@@ -78,6 +88,14 @@ void GdbServer::Accept() {
   lost_ = false;
   session_ = std::make_unique<GdbSession>(
       debugger_, [this](std::string_view bytes) { Send(bytes); });
+}
+
+// The next client may be here before all that the last one left is read.
+void GdbServer::ServeGone() {
+  for (int i = 0; i < kLastReads && session_ != nullptr; ++i) {
+    if (!HungUp(client_.get())) return;
+    OnClient(EPOLLIN);
+  }
 }
 
 void GdbServer::OnClient(uint32_t epoll_events) {

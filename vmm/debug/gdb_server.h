@@ -40,6 +40,7 @@ class GdbServer {
   absl::Status Listen();
   int listener() const;
   void Accept();
+  void ServeGone();
   void OnClient(uint32_t epoll_events);
   void Read();
   void Send(std::string_view bytes);
