@@ -72,10 +72,12 @@ class GdbTest(unittest.TestCase):
         self.assertIn(f"$2 = {(999 + 2) // 3}", out)
 
     def test_a_condition_and_an_ignore_count(self):
-        out = self.gdb(self.stopped(), f"hbreak *{STORE} if $eax == 20",
-                       "continue", "p $eax", "ignore 1 0", "delete",
+        out = self.gdb(self.stopped(), f"hbreak *{STORE} if $rax == 20",
+                       "continue", "p $eax", "info breakpoints",
+                       "ignore 1 0", "delete",
                        f"break *{JUMP}", "ignore 2 9", "continue", "p $eax")
         self.assertIn("$1 = 20", out)
+        self.assertIn("(target evals)", out)
         self.assertIn("$2 = 29", out)
 
     def test_threads(self):

@@ -50,6 +50,31 @@ class Stops(RawTest):
         self.assertRegex(client.ask("vCont;s:p1.1"), "^T05thread:p1.1;10:")
         self.assertEqual(client.pc(), JUMP)
 
+    def test_a_condition_is_judged_by_the_monitor(self):
+        _, client = self.stopped()
+        # reg 0; const16 300; equal; end
+        condition = ";X8,260000" "23012c" "13" "27"
+        for packet in (condition[:-2], condition + "0", ";X7", ";Xzz,00",
+                       ";X7,", ";X1001,00", condition + ";cmds:1,X1,27"):
+            self.assertEqual(client.ask(f"Z1,{STORE:x},1{packet}"), "E22")
+        self.assertEqual(client.ask(f"Z1,{STORE:x},1{condition}"), "OK")
+        self.assertIn("hwbreak:;", client.ask("vCont;c"))
+        self.assertEqual(client.register(0), 300)
+        self.assertIn("conditions judged 300", client.monitor("stats")[0])
+        # Without one it is hit every time again.
+        self.assertEqual(client.ask(f"Z1,{STORE:x},1"), "OK")
+        client.ask("vCont;c")
+        self.assertEqual(client.register(0), 301)
+
+    def test_a_step_onto_a_condition_ends_there(self):
+        _, client = self.stopped()
+        client.ask("vCont;s:p1.1")
+        client.ask(f"Z1,{STORE:x},1;X3,220027")  # const8 0; end
+        client.ask("vCont;s:p1.1")
+        self.assertEqual(client.pc(), STORE)
+        client.ask("vCont;s:p1.1")
+        self.assertEqual(client.pc(), JUMP)
+
     def test_a_jump_to_a_breakpoint_hits_it(self):
         _, client = self.stopped()
         client.ask(f"Z1,{STORE:x},1")

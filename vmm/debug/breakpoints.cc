@@ -57,14 +57,18 @@ void Overlap(const Breakpoint& breakpoint, Gpa at, uint64_t size,
 }  // namespace
 
 absl::Status Breakpoints::Insert(const BreakpointKey& key,
-                                 const arch::AddressSpace& space) {
-  if (all_.contains(key)) return absl::OkStatus();
+                                 const arch::AddressSpace& space,
+                                 std::vector<AgentExpression> conditions) {
+  if (const auto it = all_.find(key); it != all_.end()) {
+    it->second.conditions = std::move(conditions);
+    return absl::OkStatus();
+  }
   const bool breaks = key.type == BreakpointType::kSoftware ||
                       key.type == BreakpointType::kHardware;
   if (breaks && arch_.BreakpointInstruction(key.length).empty()) {
     return absl::InvalidArgumentError("no breakpoint has this size");
   }
-  Breakpoint breakpoint{.key = key};
+  Breakpoint breakpoint{.key = key, .conditions = std::move(conditions)};
   if (!Patch(breakpoint, space)) {
     const absl::Status status = AssignSlots(breakpoint);
     if (!status.ok()) {
@@ -262,6 +266,9 @@ std::string Breakpoints::Describe() const {
     }
     if (key.type == BreakpointType::kSoftware && !breakpoint.slots.empty()) {
       absl::StrAppend(&text, "  promoted from memory");
+    }
+    if (!breakpoint.conditions.empty()) {
+      absl::StrAppend(&text, "  with a condition");
     }
     absl::StrAppend(&text, "\n");
   }

@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "arch/debug.h"
+#include "vmm/debug/agent_expression.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace kvmlet {
@@ -41,6 +42,8 @@ struct Breakpoint {
   std::optional<Gpa> patched{};
   std::vector<std::byte> saved{};
   std::vector<arch::DebugSlot> slots{};
+  // It is hit where one of them is true; without any it always is.
+  std::vector<AgentExpression> conditions{};
 };
 
 class Breakpoints {
@@ -51,9 +54,9 @@ class Breakpoints {
 
   // Inserting twice is inserting once; removing what is not there is fine.
   // kUnimplemented: this ISA or host has no such thing. kResourceExhausted:
-  // the slots are taken.
-  absl::Status Insert(const BreakpointKey& key,
-                      const arch::AddressSpace& space);
+  // the slots are taken. The conditions replace those of the same one.
+  absl::Status Insert(const BreakpointKey& key, const arch::AddressSpace& space,
+                      std::vector<AgentExpression> conditions = {});
   void Remove(const BreakpointKey& key);
   void RemoveAll();
   // The guest's memory is new: nothing of ours is in it. What was there is

@@ -105,6 +105,7 @@ void Debugger::TellStop(size_t vcpu, const VcpuStop& stop) {
   switch (stop.reason) {
     case VcpuStop::Reason::kStep:
     case VcpuStop::Reason::kSteppedOver:
+    case VcpuStop::Reason::kPassing:
     case VcpuStop::Reason::kFailed:
       break;
     case VcpuStop::Reason::kSoftware:
@@ -139,12 +140,32 @@ void Debugger::HandleStop(size_t vcpu, uint64_t generation) {
   const VcpuStop stop = *vcpus_[vcpu]->stop();
   Freeze();
   lifted_.reset();
-  if (stop.reason == VcpuStop::Reason::kSteppedOver) {
+  if (stop.reason == VcpuStop::Reason::kSteppedOver ||
+      stop.reason == VcpuStop::Reason::kPassing) {
     vcpus_[vcpu]->ClearStop();
+    if (stop.reason == VcpuStop::Reason::kPassing) {
+      vcpus_[vcpu]->set_told_at(stop.pc);
+      if (TellAnother()) return;
+    }
     stopped_ = false;
     return Start();
   }
   TellStop(vcpu, stop);
+}
+
+// What another vCPU came to while one stopped for nothing that is told: a step
+// that is done would be made twice.
+bool Debugger::TellAnother() {
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    const std::optional<VcpuStop> stop = vcpus_[i]->stop();
+    if (!stop || stop->reason == VcpuStop::Reason::kPassing ||
+        vcpus_[i]->action().kind == VcpuAction::Kind::kStay) {
+      continue;
+    }
+    TellStop(i, *stop);
+    return true;
+  }
+  return false;
 }
 
 // A watchpoint that was hit together with something else.
@@ -299,9 +320,11 @@ absl::Status Debugger::WriteMemory(size_t vcpu, uint64_t address,
   return absl::OkStatus();
 }
 
-absl::Status Debugger::InsertBreakpoint(size_t vcpu, const BreakpointKey& key) {
+absl::Status Debugger::InsertBreakpoint(
+    size_t vcpu, const BreakpointKey& key,
+    std::vector<AgentExpression> conditions) {
   KVMLET_ASSIGN_OR_RETURN(const arch::AddressSpace* space, Space(vcpu));
-  return breakpoints_.Insert(key, *space);
+  return breakpoints_.Insert(key, *space, std::move(conditions));
 }
 
 void Debugger::OnReset() {

@@ -83,7 +83,8 @@ class Debugger {
   // All or nothing.
   absl::Status WriteMemory(size_t vcpu, uint64_t address,
                            std::span<const std::byte> data);
-  absl::Status InsertBreakpoint(size_t vcpu, const BreakpointKey& key);
+  absl::Status InsertBreakpoint(size_t vcpu, const BreakpointKey& key,
+                                std::vector<AgentExpression> conditions = {});
   Breakpoints& breakpoints() { return breakpoints_; }
 
   const arch::Debug& arch() const { return *arch_; }
@@ -116,6 +117,7 @@ class Debugger {
   void Tell(const StopReport& report);
   void TellStop(size_t vcpu, const VcpuStop& stop);
   bool TellPending();
+  bool TellAnother();
   void Start();
   bool StartLifted();
   void Launch(size_t vcpu);

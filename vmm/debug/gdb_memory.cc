@@ -24,6 +24,22 @@ std::optional<Range> TakeRange(RspCursor& cursor) {
   return Range{*address, *length};
 }
 
+// ";X" and the length and bytes of an expression, as often as there is one.
+std::optional<std::vector<AgentExpression>> TakeConditions(RspCursor& cursor) {
+  std::vector<AgentExpression> conditions;
+  while (cursor.Skip(";X")) {
+    const std::optional<uint64_t> length = cursor.Hex();
+    if (!length || *length > AgentExpression::kLongest || !cursor.Skip(',')) {
+      return std::nullopt;
+    }
+    auto code = cursor.HexBytes(*length);
+    if (!code) return std::nullopt;
+    conditions.emplace_back(*std::move(code));
+  }
+  if (!cursor.AtEnd()) return std::nullopt;
+  return conditions;
+}
+
 std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
@@ -83,7 +99,10 @@ std::string GdbSession::ChangeBreakpoint(RspCursor cursor, bool insert) {
     debugger_.breakpoints().Remove(key);
     return "OK";
   }
-  const absl::Status status = debugger_.InsertBreakpoint(vcpu_, key);
+  auto conditions = TakeConditions(cursor);
+  if (!conditions) return "E22";
+  const absl::Status status =
+      debugger_.InsertBreakpoint(vcpu_, key, *std::move(conditions));
   if (status.ok()) return "OK";
   if (absl::IsUnimplemented(status)) return "";
   return ErrorOf(status);

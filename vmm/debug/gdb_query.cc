@@ -48,7 +48,8 @@ std::string GdbSession::Supported(RspCursor cursor) {
   std::string reply = absl::StrFormat("PacketSize=%x", RspReader::kMaxPayload);
   absl::StrAppend(&reply,
                   ";qXfer:features:read+;qXfer:threads:read+;QStartNoAckMode+;"
-                  "swbreak+;hwbreak+;vContSupported+;no-resumed+");
+                  "swbreak+;hwbreak+;vContSupported+;no-resumed+;"
+                  "ConditionalBreakpoints+");
   if (multiprocess_) absl::StrAppend(&reply, ";multiprocess+");
   if (error_messages_) absl::StrAppend(&reply, ";error-message+");
   if (binary_upload) absl::StrAppend(&reply, ";binary-upload+");

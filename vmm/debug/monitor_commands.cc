@@ -54,9 +54,10 @@ MonitorResult Caps(const Call& call) {
 MonitorResult Stats(const Call& call) {
   const DebugStats& stats = call.debugger.stats();
   return Text(absl::StrFormat(
-      "debug exits %d, steps %d, hits %d, given back to the guest %d\n",
+      "debug exits %d, steps %d, hits %d, conditions judged %d, given back to "
+      "the guest %d\n",
       stats.exits.load(), stats.steps.load(), stats.hits.load(),
-      stats.guests_own.load()));
+      stats.conditions.load(), stats.guests_own.load()));
 }
 
 MonitorResult Hwbp(const Call& call) {

@@ -78,15 +78,20 @@ std::optional<uint64_t> RspCursor::Hex() {
 
 std::optional<std::vector<std::byte>> RspCursor::HexBytes() {
   if (text_.size() % 2 != 0) return std::nullopt;
+  return HexBytes(text_.size() / 2);
+}
+
+std::optional<std::vector<std::byte>> RspCursor::HexBytes(size_t count) {
+  if (count > text_.size() / 2) return std::nullopt;
   std::vector<std::byte> bytes;
-  bytes.reserve(text_.size() / 2);
-  for (size_t i = 0; i < text_.size(); i += 2) {
+  bytes.reserve(count);
+  for (size_t i = 0; i < 2 * count; i += 2) {
     const int high = HexDigit(text_[i]);
     const int low = HexDigit(text_[i + 1]);
     if (high < 0 || low < 0) return std::nullopt;
     bytes.push_back(static_cast<std::byte>(high * 16 + low));
   }
-  text_ = {};
+  text_.remove_prefix(2 * count);
   return bytes;
 }
 

@@ -47,6 +47,8 @@ class RspCursor {
   std::optional<uint64_t> Hex();
   // Pairs of digits up to the end.
   std::optional<std::vector<std::byte>> HexBytes();
+  // This many bytes, as pairs of digits.
+  std::optional<std::vector<std::byte>> HexBytes(size_t count);
   // "p1.2", "p1.-1", "2", "-1", "0".
   std::optional<RspThread> Thread();
   // Up to the character, which is taken too, or to the end.

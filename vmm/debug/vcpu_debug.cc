@@ -3,6 +3,10 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
+#include <cstring>
+#include <span>
+
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -85,12 +89,19 @@ bool VcpuDebug::AfterStep(const KvmVcpu& vcpu, uint64_t pc) {
 bool VcpuDebug::OnSlot(const KvmVcpu& vcpu, const arch::DebugEvent& event) {
   const arch::DebugSlot& slot = armed_.slots[*event.slot];
   const Breakpoint* owner = context_.breakpoints.OwnerOf(slot);
+  const bool stepping = step_ && !passing_ && !over_;
   BreakOff(vcpu);
   context_.stats.hits.fetch_add(1, std::memory_order_relaxed);
   if (owner == nullptr) {
     // Only what the table has is ever armed.
     LOG(DFATAL) << "a debug slot without an owner";
     return Try(vcpu, Arm(vcpu, context_.breakpoints.control()));
+  }
+  if (!Meant(vcpu, *owner)) {
+    // It arrived there by a step, which is told as such.
+    if (stepping) return AfterStep(vcpu, event.pc);
+    passing_ = true;
+    return Try(vcpu, StartStep(vcpu));
   }
   VcpuStop stop{
       .reason = VcpuStop::Reason::kWatch, .pc = event.pc, .key = owner->key};
@@ -107,12 +118,51 @@ bool VcpuDebug::OnInstruction(const KvmVcpu& vcpu,
   const auto space = context_.arch.ReadAddressSpace(vcpu);
   if (!space.ok()) return Try(vcpu, space.status());
   const auto page = (*space)->Translate(context_.memory, event.pc);
-  if (!page || context_.breakpoints.PatchedAt(page->at) == nullptr) {
-    return GiveBack(vcpu, event);
-  }
+  const Breakpoint* const breakpoint =
+      page ? context_.breakpoints.PatchedAt(page->at) : nullptr;
+  if (breakpoint == nullptr) return GiveBack(vcpu, event);
   BreakOff(vcpu);
   context_.stats.hits.fetch_add(1, std::memory_order_relaxed);
+  if (!Meant(vcpu, *breakpoint)) {
+    return Stop(vcpu, {.reason = VcpuStop::Reason::kPassing, .pc = event.pc});
+  }
   return Stop(vcpu, {.reason = VcpuStop::Reason::kSoftware, .pc = event.pc});
+}
+
+// What cannot be judged is for the client to see.
+bool VcpuDebug::Meant(const KvmVcpu& vcpu, const Breakpoint& breakpoint) const {
+  if (breakpoint.conditions.empty()) return true;
+  context_.stats.conditions.fetch_add(1, std::memory_order_relaxed);
+  const auto space = context_.arch.ReadAddressSpace(vcpu);
+  if (!space.ok()) return true;
+  const AgentExpression::Context context{
+      .register_value = [&](size_t number) -> std::optional<uint64_t> {
+        const auto bytes = context_.arch.ReadRegister(vcpu, number);
+        if (!bytes.ok()) return std::nullopt;
+        uint64_t value = 0;
+        std::memcpy(&value, bytes->data(),
+                    std::min(sizeof(value), bytes->size()));
+        return value;
+      },
+      .read =
+          [&](uint64_t address, std::span<std::byte> out) {
+            while (!out.empty()) {
+              const auto page = (*space)->Translate(context_.memory, address);
+              if (!page) return false;
+              const size_t part = std::min<uint64_t>(page->left, out.size());
+              if (!context_.breakpoints.Read(page->at, out.first(part))) {
+                return false;
+              }
+              address += part;
+              out = out.subspan(part);
+            }
+            return true;
+          }};
+  return std::ranges::any_of(
+      breakpoint.conditions, [&](const AgentExpression& condition) {
+        const absl::StatusOr<uint64_t> value = condition.Evaluate(context);
+        return !value.ok() || *value != 0;
+      });
 }
 
 // The exception is the guest's own: its handler runs as if nobody looked.

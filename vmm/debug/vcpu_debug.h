@@ -37,7 +37,8 @@ struct VcpuStop {
     kSoftware,     // an inserted breakpoint, wherever it lives
     kHardware,
     kWatch,
-    kFailed,  // KVM refused to be armed
+    kPassing,  // its condition is false: to be stepped over, not told
+    kFailed,   // KVM refused to be armed
   };
   Reason reason = Reason::kStep;
   uint64_t pc = 0;
@@ -49,6 +50,7 @@ struct DebugStats {
   std::atomic<uint64_t> exits{0};
   std::atomic<uint64_t> steps{0};
   std::atomic<uint64_t> hits{0};
+  std::atomic<uint64_t> conditions{0};  // that were judged
   std::atomic<uint64_t> guests_own{0};
 };
 
@@ -93,6 +95,7 @@ class VcpuDebug {
   bool AfterStep(const KvmVcpu& vcpu, uint64_t pc);
   bool OnSlot(const KvmVcpu& vcpu, const arch::DebugEvent& event);
   bool OnInstruction(const KvmVcpu& vcpu, const arch::DebugEvent& event);
+  bool Meant(const KvmVcpu& vcpu, const Breakpoint& breakpoint) const;
   bool GiveBack(const KvmVcpu& vcpu, const arch::DebugEvent& event);
   bool Stop(const KvmVcpu& vcpu, VcpuStop stop);
   bool Try(const KvmVcpu& vcpu, const absl::Status& status);

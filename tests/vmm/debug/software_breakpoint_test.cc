@@ -4,8 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/fakes/fake_debug.h"
-#include "vmm/debug/gdb_session.h"
+#include "tests/vmm/debug/debugger_fixture.h"
 
 namespace kvmlet {
 namespace {
@@ -14,57 +13,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-constexpr uint64_t kCode = 0x11000;  // virtual
-constexpr Gpa kCodeAt{0x1000};
-
-class SoftwareBreakpointTest : public testing::Test {
- protected:
-  void SetUp() override {
-    auto arch = std::make_unique<FakeDebugArch>();
-    arch_ = arch.get();
-    debugger_.emplace(target_, std::move(arch), /*stopped=*/true);
-    ASSERT_TRUE(target_.memory().Store(kCodeAt, uint8_t{0x55}));
-    session_.emplace(*debugger_,
-                     [this](std::string_view bytes) { sent_ += bytes; });
-    Ask("QStartNoAckMode");
-  }
-  // The payload of the reply; empty when there is none yet.
-  std::string Ask(std::string_view payload) {
-    std::string packet;
-    AppendPacket(payload, packet);
-    session_->OnInput(packet);
-    return Reply();
-  }
-  std::string Reply() {
-    RspReader reader;
-    const std::string bytes = std::exchange(sent_, {});
-    reader.Push(bytes);
-    while (auto item = reader.Next()) {
-      if (item->kind == RspReader::Kind::kPacket) return item->payload;
-    }
-    return "";
-  }
-  uint8_t Byte() { return *target_.memory().Load<uint8_t>(kCodeAt); }
-  // The vCPU leaves the guest; the world hears of it in Settle.
-  void Exit(size_t vcpu, arch::DebugEvent event) {
-    arch_->values(target_.vcpu(vcpu))[0] = event.pc;
-    arch_->events_[static_cast<uint32_t>(vcpu)] = event;
-    ASSERT_TRUE(target_.running_[vcpu]);
-    if (debugger_->OnDebugExit(vcpu, target_.vcpu(vcpu))) return;
-    target_.running_[vcpu] = false;
-    debugger_->OnDebugStop(vcpu);
-  }
-  std::string Settle() {
-    target_.RunPosted();
-    return Reply();
-  }
-
-  FakeDebugTarget target_{3};
-  FakeDebugArch* arch_ = nullptr;
-  std::optional<Debugger> debugger_;
-  std::string sent_;
-  std::optional<GdbSession> session_;
-};
+using SoftwareBreakpointTest = DebuggerTest;
 
 TEST_F(SoftwareBreakpointTest, TheClientNeverSeesOurInstruction) {
   EXPECT_EQ(Ask("Z0,11000,1"), "OK");
