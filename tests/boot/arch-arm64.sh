@@ -25,6 +25,12 @@ PCI ECAM'
 # As Linux 6.12 and 6.1 call them.
 DEVICE_INTERRUPT='ITS-(PCI-MSIX|MSI)'
 
+# The debugger: where nokaslr puts the kernel, the entries of system calls and interrupts.
+DEBUG_TEXT=ffff800080000000
+DEBUG_ENTRIES="el0t_64_sync el1h_64_irq el0t_64_irq"
+# KVM lets no guest step while breakpoints of the host are armed.
+DEBUG_NEVER=breakpoint=no
+
 check_machine() {
     local pattern
     for pattern in 'psci: PSCIv1\.[0-9]+ detected' 'GICv3: ' 'ITS@0x' 'arch_timer: .*timer.* running'; do

@@ -33,5 +33,11 @@ PCI (ECAM|MMCONFIG)'
 # A line of /proc/interrupts for a vector of a virtio device.
 DEVICE_INTERRUPT='MSI'
 
+# The debugger: where nokaslr puts the kernel, the entries of system calls and interrupts, and what a
+# debugger in the guest never says.
+DEBUG_TEXT=ffffffff81000000
+DEBUG_ENTRIES="entry_SYSCALL_64 asm_sysvec_apic_timer_interrupt asm_common_interrupt asm_sysvec_reschedule_ipi asm_sysvec_call_function_single"
+DEBUG_NEVER=steps=no
+
 # check_machine CPUS: what only this architecture's Linux tells. Used by linux-view.sh.
 check_machine() { :; }

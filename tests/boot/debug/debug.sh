@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+# gdb and a Debian kernel: stops, breakpoints, watchpoints, steps, a guest with a debugger of its own,
+# a reboot, clean ends.
+. "$(dirname "$0")/../lib.sh"
+
+# The guest waits while gdb talks.
+KV_TIMEOUT=${KV_TIMEOUT_DEBUG:-900s}
+DEBUG=$KVMLET_ROOT/tests/boot/debug
+# The first test leaves the guest's symbols there for the second.
+SHARED=$(mktemp -d /tmp/kvmlet-debug.XXXXXX)
+trap 'rm -rf "$SHARED"' EXIT
+SYMBOLS="_text start_kernel panic vfs_read ksys_read jiffies_64 $DEBUG_ENTRIES"
+
+# Shell text: the symbols, then a debugger of the guest's own and system calls, for ever.
+BUSY="sysctl -w kernel.kptr_restrict=0 >/dev/null
+echo '== kallsyms'; grep -E ' [tTdDbBrR] (${SYMBOLS// /|})\$' /proc/kallsyms
+echo '== ready'
+while :; do dd if=/dev/zero of=/dev/null bs=1 count=100000 2>/dev/null; done &
+/own_debugger
+echo '== over'"
+
+# run_gdb COMMAND...: its output is in the file gdb.out.
+run_gdb() {
+    local arguments=() command
+    for command; do arguments+=(-ex "$command"); done
+    timeout 300 gdb -nx -batch -ex 'set confirm off' -ex 'set pagination off' syms.elf \
+        -ex 'target remote gdb.sock' "${arguments[@]}" >gdb.out 2>&1 </dev/null ||
+        fail "gdb ended with status $?: $(tail -n 1 gdb.out)"
+    cat gdb.out
+}
+
+# The rounds of the guest's own debugger so far; more_rounds waits for a whole one.
+rounds() { tr -d '\r' <"$KV_OUTPUT" | sed -n 's/^own \([0-9]*\) .*/\1/p' | tail -n 1; }
+more_rounds() {
+    local now
+    now=$(rounds)
+    wait_for "^own $((${now:-0} + 2)) " "$KV_OUTPUT" 240
+}
+
+# gdb stays connected while the guest runs: gdb_start COMMAND... ends with the guest running.
+gdb_start() {
+    local arguments=() command
+    for command; do arguments+=(-ex "$command"); done
+    gdb -nx -batch -ex 'set confirm off' syms.elf -ex 'target remote gdb.sock' "${arguments[@]}" \
+        -ex 'echo running\n' -ex continue -ex 'echo stopped\n' -ex delete -ex detach >gdb.out 2>&1 </dev/null &
+    GDB_PID=$!
+    wait_for '^running' gdb.out
+}
+# Ctrl-C, and it detaches.
+gdb_stop() {
+    kill -INT "$GDB_PID"
+    wait "$GDB_PID" || fail "gdb ended with status $?: $(tail -n 1 gdb.out)"
+    cat gdb.out
+    assert_grep '^stopped' gdb.out
+    assert_grep 'detached' gdb.out
+}
+
+start_busy() {
+    cp "$TEST_PROGRAMS/boot/own_debugger" .
+    guest_flags "$BUSY"
+    echo own_debugger | cpio -o -H newc --quiet >>initrd.img
+    with_append "$@"
+    kv_start "${GUEST_FLAGS[@]}" "${GUEST_FLAGS_MORE[@]}"
+    wait_for '== ready'
+    section kallsyms >kallsyms
+    python3 "$DEBUG/kallsyms_elf.py" kallsyms syms.elf
+}
+
+# With address randomisation: the symbols come from the running guest itself.
+check_running() {
+    start_busy --cpus 2 --gdb unix:gdb.sock
+    cp kallsyms "$SHARED/"
+    wait_for '^own 2 '
+    run_gdb 'info threads' 'break vfs_read' continue bt 'stepi 100' 'p/x $pc' 'info threads' delete \
+        'monitor stats' detach
+    assert_grep 'vCPU 1' gdb.out
+    assert_grep 'Breakpoint 1, 0x[0-9a-f]* in vfs_read' gdb.out
+    # Connected, and nothing else.
+    gdb_start
+    more_rounds
+    gdb_stop
+    # With a breakpoint of its own, in hardware.
+    gdb_start 'hbreak panic'
+    more_rounds
+    gdb_stop
+    python3 "$DEBUG/steps.py" gdb.sock kallsyms 1000
+    # All hardware is the guest's again.
+    more_rounds
+    assert_no_grep "^== over|breakpoint=no|$DEBUG_NEVER"
+    assert_equal "the guest's last round" "$(section ready | sed -n 's/^own .*\(steps=.* breakpoint=yes\)$/\1/p' | tail -n 1)" \
+        'steps=yes watchpoint=yes breakpoint=yes'
+    run_gdb kill
+    kv_wait
+    assert_status 0
+}
+
+# From the first instruction on, without address randomisation, and across a reboot.
+check_boot() {
+    [ -s "$SHARED/kallsyms" ] || fail "no symbols: see the test before"
+    python3 "$DEBUG/kallsyms_elf.py" --text "$DEBUG_TEXT" "$SHARED/kallsyms" syms.elf
+    truncate -s 1M disk
+    guest_start 'modprobe virtio_blk 2>/dev/null
+        if [ "$(head -c 4 /dev/vda)" = done ]; then exit 0; fi
+        printf done >/dev/vda; sync; reboot -f' \
+        --append nokaslr --cpus 2 --disk disk --gdb unix:gdb.sock,wait
+    until [ -S gdb.sock ]; do sleep 0.1; done
+    run_gdb 'p/x $pc' 'hbreak start_kernel' 'break vfs_read' continue 'p $pc' bt 'info threads' \
+        continue 'p $pc' finish 'watch *(long *)&jiffies_64' continue 'delete 2 3' continue delete detach
+    assert_grep '^Breakpoint 1, 0x[0-9a-f]* in start_kernel|hit Breakpoint 1, 0x[0-9a-f]* in start_kernel' gdb.out
+    assert_grep 'vCPU 1' gdb.out
+    assert_grep 'Breakpoint 2, 0x[0-9a-f]* in vfs_read' gdb.out
+    assert_grep 'in (ksys_read|__arm64_sys_read)' gdb.out
+    assert_grep 'Hardware watchpoint 3' gdb.out
+    assert_grep 'New value = ' gdb.out
+    assert_equal 'times at start_kernel' "$(grep -c 'Breakpoint 1, .*start_kernel' gdb.out)" 2
+    kv_wait
+    assert_status 0
+    assert_equal 'the disk' "$(head -c 4 disk)" 'done'
+}
+
+command -v gdb >/dev/null || { report SKIP all "gdb is not installed" && exit 0; }
+run_test running check_running
+run_test boot check_boot
