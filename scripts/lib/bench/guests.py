@@ -30,6 +30,19 @@ ROWS = {
     "vfio_rand1": ("passed-through disk, random 4 KiB reads, 1 at a time", "kIO/s", 1e-3, None, "qemu", None),
     "vfio_rand16": ("passed-through disk, random 4 KiB reads, 16 at a time", "kIO/s", 1e-3, None, "qemu", None),
 }
+GROWTH = Budget(">= 1.5 x QEMU", lambda k, f, q: k >= 1.5 * q)
+KINDS = {"plain": "memory", "prealloc": "memory, prealloc", "hugetlb": "huge pages",
+         "hugetlb_prealloc": "huge pages, prealloc"}
+for kind, text in KINDS.items():
+    for size in (1, 4, 8) if kind == "plain" else (1,):
+        of = f"{size} GiB of {text}"
+        ROWS[f"{kind}_plug_{size}"] = (f"plug {of}", "GiB/s", 1 / (1 << 30), None, "qemu", GROWTH)
+        ROWS[f"{kind}_unplug_{size}"] = (f"unplug {of}", "GiB/s", 1 / (1 << 30), None, "qemu", GROWTH)
+        ROWS[f"{kind}_own_{size}"] = (f"monitor's CPU time, both, {of}", "ms", 1e3, None, "qemu", None)
+        ROWS[f"{kind}_left_{size}"] = (f"more resident than before, {of}", "MiB", 1 / (1 << 20), None, "qemu", None)
+ROWS["large_wall"] = ("start, at most 256 GiB instead of 1", "ms", 1e3, None, "qemu", None)
+ROWS["large_resident"] = ("resident, at most 256 GiB instead of 1", "MiB", 1 / (1 << 20), None, "qemu",
+                          Budget("<= 8 MiB", lambda k, f, q: k <= 8 << 20))
 # Where there is no small machine of QEMU, the one there is.
 ONE_PEER = {
     "boot_wall": ("boot to power-off (peer: QEMU virt)", "s", 1, None, "virt",

@@ -5,6 +5,7 @@ Usage: inside.py JOB RESULT. JOB is JSON: the programs, kernel and initrd, and w
 gets JSON: {measurement: {monitor: summary}}, "commands" and "failures".
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 
+import growth
 import monitors
 import timing
 
@@ -91,6 +93,33 @@ class Bench:
             self.results[load] = {name: timing.summary([s[load] for s in series]) for name, series in samples.items()}
         self.commands["blk"] = list(commands.values())
         os.unlink(disk)
+
+    def virtio_mem(self):
+        """Guests are slow to plug: fewer runs than of the others."""
+        runs, self.commands["virtio-mem"] = min(self.runs, 3), []
+        initrd = self.initrd_for("idle", "echo bench-idle\nsleep 10000\n")
+        growth.touch_memory()
+        memory = growth.Growth(self.monitors, self.kernel, initrd, self.work)
+        for name, (sizes, prealloc, hugetlb) in growth.KINDS.items():
+            commands = memory.commands(max(sizes) * growth.GIB, prealloc, hugetlb)
+            self.commands["virtio-mem"] += commands.values()
+            with growth.Pool(max(sizes) * growth.GIB) if hugetlb else contextlib.nullcontext():
+                samples = timing.in_turns(f"memory that grows, {name}", {
+                    who: (lambda c=command: memory.run(c, sizes)) for who, command in commands.items()}, runs, warm_up=0)
+            for what, size in samples["kvmlet"][0]:
+                self.results[f"{name}_{what}_{size}"] = {
+                    who: timing.summary([s[what, size] for s in series]) for who, series in samples.items()}
+        self.start_cost(memory)
+
+    def start_cost(self, memory):
+        sizes = {"large": growth.LARGE, "small": growth.SMALL}
+        samples = timing.in_turns("start with a large maximum", {
+            (who, name): (lambda c=command: memory.start_cost(c)) for name, size in sizes.items()
+            for who, command in memory.commands(size, False, False).items()}, self.runs)
+        for what in ("wall", "resident"):
+            self.results[f"large_{what}"] = {
+                who: timing.summary([large[what] - small[what] for large, small in zip(
+                    samples[who, "large"], samples[who, "small"])]) for who in ("kvmlet", "qemu")}
 
     def net(self):
         set_up_tap()
@@ -216,7 +245,7 @@ def main():
         bench = Bench(job, work)
         for name in job["measure"]:
             try:
-                getattr(bench, name)()
+                getattr(bench, name.replace("-", "_"))()
             except (timing.Failed, subprocess.CalledProcessError, KeyError, ValueError, OSError) as error:
                 failures[name] = f"{type(error).__name__}: {error}"
                 timing.say(f"{name}: {failures[name]}")

@@ -22,7 +22,7 @@ NATIVE = {
     "size": lambda m, a: native.size(m),
 }
 NEEDS_KVM = ("start", "exits")
-GUESTS = ("boot", "memory", "blk", "net", "vfio")
+GUESTS = ("boot", "memory", "blk", "net", "vfio", "virtio-mem")
 
 
 def parse():

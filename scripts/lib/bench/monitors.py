@@ -102,3 +102,16 @@ def kvmlet_net(tap, vhost):
 def qemu_net(tap, vhost):
     return ["-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no,vhost={'on' if vhost else 'off'}",
             "-device", "virtio-net-pci,netdev=n0,disable-legacy=on,romfile="]
+
+
+def kvmlet_growth(most, prealloc, hugetlb, qmp):
+    words = f"id=vm0,max={most}" + (",prealloc" if prealloc else "") + (",hugepages=2M" if hugetlb else "")
+    return ["--virtio-mem", words, "--qmp", f"unix:{qmp}"]
+
+
+def qemu_growth(most, prealloc, hugetlb, qmp):
+    kind = "memfd,hugetlb=on,hugetlbsize=2M" if hugetlb else "ram"
+    return ["-object", f"memory-backend-{kind},id=mem0,size={most},reserve=off",
+            "-device", f"virtio-mem-pci,id=vm0,memdev=mem0,requested-size=0,prealloc={'on' if prealloc else 'off'}",
+            # Threads get names, by which the vCPUs' are told from the others.
+            "-qmp", f"unix:{qmp},server=on,wait=off", "-name", "debug-threads=on"]
