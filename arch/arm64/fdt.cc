@@ -289,8 +289,9 @@ std::vector<uint32_t> InterruptMap() {
   std::vector<uint32_t> map;
   for (uint32_t slot = 0; slot < 4; ++slot) {
     for (uint32_t pin = 1; pin <= 4; ++pin) {
-      map.insert(map.end(), {slot << 11, 0, 0, pin, kGicHandle, 0, 0, kSpi,
-                             kPciIntxSpi + (slot + pin - 1) % 4, kLevelHigh});
+      map.insert(map.end(),
+                 {slot << 11, 0, 0, pin, kGicHandle, 0, 0, kSpi,
+                  kPciIntxSpi + (slot + pin - 1) % kPciPins, kLevelHigh});
     }
   }
   return map;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arch/arm64/gic.h"
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "arch/arm64/layout.h"
 #include "vmm/base/exit_status.h"
@@ -32,6 +34,18 @@ std::optional<kvm_irq_routing_entry> RouteToSpi(const MsiMessage& message) {
   entry.u.irqchip.irqchip = 0;
   entry.u.irqchip.pin = message.data - kFirstSpi;
   return entry;
+}
+
+// The root bus' pins by their numbers, for interrupts that KVM carries itself.
+std::vector<kvm_irq_routing_entry> PciPins() {
+  std::vector<kvm_irq_routing_entry> pins(kPciPins);
+  for (uint32_t i = 0; i < kPciPins; ++i) {
+    pins[i].gsi = kPciIntxSpi + i;
+    pins[i].type = KVM_IRQ_ROUTING_IRQCHIP;
+    pins[i].u.irqchip.irqchip = 0;
+    pins[i].u.irqchip.pin = kPciIntxSpi + i;
+  }
+  return pins;
 }
 
 }  // namespace
@@ -106,11 +120,12 @@ absl::Status Gic::Finish() const {
 
 IrqRouter::Options Gic::RouterOptions(uint32_t gsi_limit) const {
   IrqRouter::Options options{
-      .pins = {},
-      .first_msi_gsi = 0,
+      .pins = PciPins(),
+      .first_msi_gsi = kPciIntxSpi + kPciPins,
       .gsi_limit = gsi_limit,
       .irq_line_base =
           KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | kFirstSpi,
+      .complete = false,
       .msi_device_id = kind_ == GicKind::kV3Its,
       .make_route = nullptr};
   if (kind_ != GicKind::kV3Its) options.make_route = RouteToSpi;

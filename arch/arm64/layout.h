@@ -46,6 +46,7 @@ inline constexpr uint64_t kMemoryBlock = 0x20000000;
 inline constexpr uint32_t kFirstSpi = 32;
 inline constexpr uint32_t kUartSpi = 1;
 inline constexpr uint32_t kPciIntxSpi = 3;  // INTA#..INTD# of the root bus
+inline constexpr uint32_t kPciPins = 4;
 inline constexpr uint32_t kGpioSpi = 7;
 inline constexpr uint32_t kSpis = 256;
 // Those that stand for MSIs where there is no ITS.

@@ -119,8 +119,13 @@ absl::Status Arm64Platform::AddMsiFrame() {
   return context_.mmio.Add(*AddressRange::Make(kGicV2m, GicV2m::kSize), *v2m_);
 }
 
+absl::Status Arm64Platform::FinishVcpus() {
+  KVMLET_RETURN_IF_ERROR(gic_->Finish());
+  return router_->Complete();
+}
+
 uint32_t Arm64Platform::PciInterrupt(uint32_t slot, uint32_t pin) const {
-  return kPciIntxSpi + (slot + pin - 1) % 4;
+  return kPciIntxSpi + (slot + pin - 1) % kPciPins;
 }
 
 absl::Status Arm64Platform::SetUpVcpu(KvmVcpu& vcpu, uint32_t index) {

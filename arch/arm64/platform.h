@@ -40,7 +40,7 @@ class Arm64Platform final : public Platform {
     return absl::OkStatus();
   }
   absl::Status SetUpVcpu(KvmVcpu& vcpu, uint32_t index) override;
-  absl::Status FinishVcpus() override { return gic_->Finish(); }
+  absl::Status FinishVcpus() override;
   absl::Status LoadGuest() override;
   absl::Status ResetVcpu(KvmVcpu& vcpu, uint32_t index, bool first) override;
   absl::Status Reset() override;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tests/kvm/guest_fixture.h"
+#include "vmm/base/event_fd.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/kvm/irq_router.h"
 #include "vmm/vcpu.h"
@@ -175,6 +176,28 @@ TEST_F(IrqTest, NonsenseOfTheGuestDoesNoHarm) {
       std::ignore = msi->Mask();
     }
   }
+}
+
+// KVM refuses an eventfd that is connected already.
+TEST_F(IrqTest, PinsWaitForTheWholeController) {
+  IrqRouter router(*vm_, {.pins = arch::x86_64::IrqchipRoutes(),
+                          .first_msi_gsi = 24,
+                          .complete = false});
+  const EventFd trigger = *EventFd::Create();
+  const EventFd acknowledged = *EventFd::Create();
+  auto level = router.ConnectLevel(5, trigger.get(), acknowledged.get());
+  ASSERT_TRUE(level.ok()) << level.status();
+  ASSERT_TRUE(vm_->AssignIrqfd(trigger.get(), 5).ok());
+  ASSERT_TRUE(vm_->DeassignIrqfd(trigger.get(), 5).ok());
+  {
+    const EventFd other = *EventFd::Create();
+    ASSERT_TRUE(router.ConnectLevel(6, other.get(), acknowledged.get()).ok())
+        << "and is let go before";
+  }
+  ASSERT_TRUE(router.Complete().ok());
+  EXPECT_FALSE(vm_->AssignIrqfd(trigger.get(), 5).ok());
+  level->reset();
+  EXPECT_TRUE(vm_->AssignIrqfd(trigger.get(), 5).ok());
 }
 
 TEST_F(IrqTest, RoutesRunOutWithARemedyAndComeBack) {

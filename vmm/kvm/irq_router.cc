@@ -25,22 +25,37 @@ class KvmIrqLine : public IrqLine {
   const uint32_t irq_;
 };
 
+}  // namespace
+
 class KvmLevelIrqfd : public LevelIrqfd {
  public:
-  KvmLevelIrqfd(const KvmVm& vm, uint32_t gsi, int trigger)
-      : vm_(vm), gsi_(gsi), trigger_(trigger) {}
+  KvmLevelIrqfd(const KvmVm& vm, IrqRouter& router, uint32_t gsi, int trigger,
+                int acknowledged)
+      : vm_(vm),
+        router_(router),
+        gsi_(gsi),
+        trigger_(trigger),
+        acknowledged_(acknowledged) {}
   ~KvmLevelIrqfd() override {
+    router_.Forget(this);
+    if (!connected_) return;
     const absl::Status status = vm_.DeassignIrqfd(trigger_, gsi_);
     LOG_IF(ERROR, !status.ok()) << "interrupt " << gsi_ << ": " << status;
+  }
+  absl::Status Connect() {
+    KVMLET_RETURN_IF_ERROR(vm_.AssignIrqfd(trigger_, gsi_, acknowledged_));
+    connected_ = true;
+    return absl::OkStatus();
   }
 
  private:
   const KvmVm& vm_;
+  IrqRouter& router_;
   const uint32_t gsi_;
   const int trigger_;
+  const int acknowledged_;
+  bool connected_ = false;
 };
-
-}  // namespace
 
 class KvmMsiVector : public MsiVector {
  public:
@@ -89,9 +104,30 @@ absl::StatusOr<std::unique_ptr<IrqLine>> IrqRouter::CreateLine(uint32_t pin) {
 
 absl::StatusOr<std::unique_ptr<LevelIrqfd>> IrqRouter::ConnectLevel(
     uint32_t pin, int trigger, int acknowledged) {
-  KVMLET_RETURN_IF_ERROR(vm_.AssignIrqfd(trigger, pin, acknowledged));
-  return std::unique_ptr<LevelIrqfd>(
-      std::make_unique<KvmLevelIrqfd>(vm_, pin, trigger));
+  auto irqfd =
+      std::make_unique<KvmLevelIrqfd>(vm_, *this, pin, trigger, acknowledged);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!complete_) waiting_.push_back(irqfd.get());
+    if (!complete_) return irqfd;
+  }
+  KVMLET_RETURN_IF_ERROR(irqfd->Connect());
+  return irqfd;
+}
+
+absl::Status IrqRouter::Complete() {
+  const std::lock_guard lock(mutex_);
+  complete_ = true;
+  for (KvmLevelIrqfd* const irqfd : waiting_) {
+    KVMLET_RETURN_IF_ERROR(irqfd->Connect());
+  }
+  waiting_.clear();
+  return absl::OkStatus();
+}
+
+void IrqRouter::Forget(const KvmLevelIrqfd* irqfd) {
+  const std::lock_guard lock(mutex_);
+  std::erase(waiting_, irqfd);
 }
 
 absl::StatusOr<std::unique_ptr<MsiVector>> IrqRouter::CreateMsi() {

@@ -24,6 +24,8 @@
 
 namespace kvmlet {
 
+class KvmLevelIrqfd;
+
 class IrqRouter : public InterruptRouter {
  public:
   struct Options {
@@ -32,6 +34,9 @@ class IrqRouter : public InterruptRouter {
     uint32_t gsi_limit = 1024;  // KVM_CAP_IRQ_ROUTING
     // How KVM_IRQ_LINE numbers pin 0 (arm64 puts the type into high bits).
     uint32_t irq_line_base = 0;
+    // False when KVM refuses irqfds until the controller has all its vCPUs;
+    // Complete() says when.
+    bool complete = true;
     bool msi_device_id = false;  // KVM_CAP_MSI_DEVID: the ITS needs it
     // How a message reaches the controller when not as an MSI; the gsi is
     // filled in. Nothing: the message reaches nobody.
@@ -39,16 +44,20 @@ class IrqRouter : public InterruptRouter {
         make_route{};
   };
   IrqRouter(const KvmVm& vm, Options options)
-      : vm_(vm), options_(std::move(options)) {}
+      : vm_(vm), options_(std::move(options)), complete_(options_.complete) {}
 
   absl::StatusOr<std::unique_ptr<IrqLine>> CreateLine(uint32_t pin) override;
   absl::StatusOr<std::unique_ptr<MsiVector>> CreateMsi() override;
   absl::StatusOr<std::unique_ptr<LevelIrqfd>> ConnectLevel(
       uint32_t pin, int trigger, int acknowledged) override;
   absl::Status Commit() override;
+  // The interrupt controller is whole: connects what came before.
+  absl::Status Complete();
 
  private:
   friend class KvmMsiVector;
+  friend class KvmLevelIrqfd;
+  void Forget(const KvmLevelIrqfd* irqfd);
   void SetRoute(uint32_t gsi, const MsiMessage& message);
   std::optional<kvm_irq_routing_entry> MakeRoute(
       const MsiMessage& message) const;
@@ -61,6 +70,8 @@ class IrqRouter : public InterruptRouter {
   std::vector<uint32_t> free_gsis_;        // guarded by mutex_
   uint32_t used_gsis_ = 0;                 // guarded by mutex_
   bool dirty_ = true;                      // guarded by mutex_
+  bool complete_;                          // guarded by mutex_
+  std::vector<KvmLevelIrqfd*> waiting_;    // guarded by mutex_
 };
 
 }  // namespace kvmlet
