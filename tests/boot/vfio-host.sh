@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # The lab's passthrough hardware, for the tests that source this after lib.sh: an SR-IOV network card,
 # an NVMe disk with SR-IOV and one without, and what to do with them on the host.
 
+# A device that starts, or starts anew, takes a slow machine longer than a guest without.
+KV_TIMEOUT=400s
 NIC=0000:01:00.0 NVME_SRIOV=0000:02:00.0 NVME=0000:03:00.0
+PAYLOADS=$(build_folder "$ARCH")/guest-images/payloads
+case $ARCH in x86_64) PAYLOAD=elf ;; *) PAYLOAD=flat ;; esac
+HELLO=$PAYLOADS/hello.$PAYLOAD HANG=$PAYLOADS/hang.$PAYLOAD
 TOKEN=11111111-2222-3333-4444-555555555555
 OTHER_TOKEN=99999999-2222-3333-4444-555555555555
 
@@ -23,6 +28,16 @@ bind_to() {
     echo "$2" >"$device/driver_override"
     echo "$1" >/sys/bus/pci/drivers_probe
     [ "$(basename "$(readlink "$device/driver")")" = "$2" ] || fail "$1 does not bind to $2"
+}
+
+# wait_socket PATH: until somebody listens there, or has left a reason.
+wait_socket() {
+    local left=600
+    until [ -S "$1" ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "$1 does not appear: $(cat broker.errors "$KV_ERRORS" 2>/dev/null)"
+        sleep 0.2
+    done
 }
 
 vf_of() { basename "$(readlink "/sys/bus/pci/devices/$1/virtfn$2")"; } # vf_of PF INDEX
@@ -53,7 +68,7 @@ tokened_vfs() {
 set_token() { /usr/bin/python3 -IS "$KVMLET_ROOT/tests/clients/vfio_holder.py" "$NIC" "$1" 0; }
 
 # dma_faults: how often a device has reached where it may not.
-dma_faults() { dmesg | grep -c 'DMAR:.*fault' || true; }
+dma_faults() { dmesg | grep -Ec 'DMAR:.*fault|arm-smmu-v3.*event' || true; }
 
 # What a guest runs: brings the one interface of a real device up as ADDRESS.
 network_up() { # network_up ADDRESS

@@ -4,9 +4,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../vfio-host.sh"
 
-HELLO=$(build_folder "$ARCH")/guest-images/payloads/hello.elf
-HANG=$(build_folder "$ARCH")/guest-images/payloads/hang.elf
-
 # sriov ARGUMENT...: KV_STATUS is its status.
 sriov() {
     KV_STATUS=0
@@ -19,18 +16,8 @@ nobody() {
     (
         ulimit -l 16384
         exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
-            "$KVMLET" run --kernel "$HELLO" --memory 16M --timeout 60s "$@" >"$KV_OUTPUT" 2>"$KV_ERRORS" </dev/null
+            "$KVMLET" run --kernel "$HELLO" --memory 16M --timeout 150s "$@" >"$KV_OUTPUT" 2>"$KV_ERRORS" </dev/null
     ) || KV_STATUS=$?
-}
-
-# wait_socket PATH
-wait_socket() {
-    local left=150
-    until [ -S "$1" ]; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || fail "$1 does not appear: $(cat broker.errors 2>/dev/null)"
-        sleep 0.2
-    done
 }
 
 serve() {
@@ -109,7 +96,7 @@ check_broker() {
     assert_status 71
     assert_grep 'there is no virtual function 2' "$KV_ERRORS"
     # One in use is refused to a second, and survives the broker.
-    KV_TIMEOUT=90s kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --vfio broker:socket,vf=0
+    KV_TIMEOUT=900s kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --vfio broker:socket,vf=0
     wait_socket qmp
     mkdir second
     KV_ERRORS=second/errors KV_OUTPUT=second/output

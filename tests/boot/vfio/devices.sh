@@ -50,6 +50,33 @@ PYTHON
     assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
 }
 
+# Two functions of one card in two guests: what one serves the other gets.
+check_two_guests() {
+    needs_vfio
+    network_vfs 2
+    local faults served
+    faults=$(dma_faults)
+    guest_start "$(network_up 10.9.0.2)
+        dd if=/dev/urandom of=/tmp/data bs=1M count=2 2>/dev/null
+        md5sum </tmp/data | sed 's/^/SERVED /'
+        while :; do nc -l -p 5001 </tmp/data >/dev/null; done" --vfio "$(vf_of "$NIC" 0)" --memory "$MEMORY"
+    wait_for '^SERVED'
+    served=$(sed -n 's/^SERVED \([0-9a-f]*\).*/\1/p' "$KV_OUTPUT")
+    mkdir second
+    KV_OUTPUT=second/output KV_ERRORS=second/errors KV_VERDICT=second/verdict
+    guest "$(network_up 10.9.0.3)
+        mkfifo /tmp/open; exec 9<>/tmp/open # an input that never ends
+        until nc 10.9.0.2 5001 >/tmp/data <&9 && [ -s /tmp/data ]; do usleep 200000; done
+        md5sum </tmp/data | sed 's/^/GOT /'
+        echo == interrupts; cat /proc/interrupts" --vfio "$(vf_of "$NIC" 1)" --memory "$MEMORY"
+    assert_status 0
+    assert_grep "^GOT $served"
+    assert_between "receive interrupts" "$(count_interrupts '-rx-')" 10 1000000
+    assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
+    kill "$KV_PID"
+    kv_wait
+}
+
 # nvme_text: a file system made, filled and read back after a remount.
 nvme_text() {
     cat <<'SHELL'
@@ -109,5 +136,6 @@ check_reboot() {
 }
 
 run_test network check_network
+run_test two-guests check_two_guests
 run_test nvme check_nvme
 run_test nvme-reboot check_reboot
