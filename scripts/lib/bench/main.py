@@ -70,7 +70,7 @@ def measure_guests(arguments, failures):
 def notes(arguments, commands):
     where = "in the lab, an emulated machine" if arguments.lab else "on this machine"
     lines = [f"Host: Linux {platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the end.",
-             f"Guests: {arguments.arch}. start, exits and size: on this machine; boot, memory, blk and net: {where}.",
+             f"Guests: {arguments.arch}. start, exits and size: on this machine; the others: {where}.",
              "Cells: median (best). Ratios are of medians: kvmlet / the other."]
     for name, list_of_commands in commands.items():
         lines += ["", f"{name}:"] + [f"  {shlex.join(command)}" for command in list_of_commands]
