@@ -46,6 +46,8 @@ struct DebugCaps {
   bool execute = false;               // execute slots stop the guest
   bool watch = false;                 // watch slots do
   bool block_interrupts = false;      // steps can keep interrupts out
+  bool watch_before_access = false;   // a hit comes before, and comes again
+  bool handler_at_once = false;       // Reinject leaves it in its handler
   uint32_t execute_slots = 0;
   uint32_t watch_slots = 0;
   bool shared_slots = false;  // both kinds come out of execute_slots
@@ -77,7 +79,8 @@ struct DebugEvent {
 // One step under way; opaque but for `control`, which is what was armed.
 struct DebugStep {
   DebugControl control{};
-  // The step ends where this slot of `control` says, not by a trap.
+  // The step ends where the slots of `control` from this one on say, not by a
+  // trap.
   std::optional<size_t> landing{};
   uint64_t pc = 0;
   uint64_t saved = 0;   // the ISA's own

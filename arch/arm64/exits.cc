@@ -15,6 +15,8 @@ ExitResult Arm64Platform::HandleExit(KvmVcpu& vcpu) {
       return OnSystemEvent(vcpu.run());
     case KVM_EXIT_ARM_NISV:
       return OnAccessWithoutSyndrome(vcpu);
+    case KVM_EXIT_DEBUG:
+      return ExitResult::kDebug;
     default:
       return ExitResult::kUnknown;
   }

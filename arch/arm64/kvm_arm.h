@@ -30,6 +30,8 @@ inline constexpr KvmSet<kvm_one_reg> kSetOneReg{KVM_SET_ONE_REG,
                                                 "KVM_SET_ONE_REG"};
 inline constexpr KvmSet<kvm_vcpu_events> kSetVcpuEvents{KVM_SET_VCPU_EVENTS,
                                                         "KVM_SET_VCPU_EVENTS"};
+inline constexpr KvmSet<kvm_guest_debug> kSetGuestDebug{KVM_SET_GUEST_DEBUG,
+                                                        "KVM_SET_GUEST_DEBUG"};
 inline constexpr KvmGet<kvm_mp_state> kGetMpState{KVM_GET_MP_STATE,
                                                   "KVM_GET_MP_STATE"};
 

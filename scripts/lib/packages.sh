@@ -35,7 +35,7 @@ CROSS_TOOLS="
 LAB_PACKAGES="
     base-files base-passwd bash dash coreutils libc-bin ncurses-base hostname debianutils
     util-linux mount procps kmod iproute2 sed grep mawk findutils diffutils tar gzip cpio
-    busybox-static pciutils e2fsprogs device-tree-compiler passt python3 strace tmux
+    busybox-static pciutils e2fsprogs device-tree-compiler gdb passt python3 strace tmux
 "
 PACKAGES="$LIBRARIES $TOOLS"
 [ "$(host_arch)" = arm64 ] || PACKAGES="$PACKAGES $CROSS_TOOLS"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/debug/breakpoints.h"
 
+#include <sys/uio.h>
+
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -39,6 +41,20 @@ const char* NameOf(BreakpointType type) {
       return "awatch";
   }
   return "";
+}
+
+// The guest executes what is there from now on.
+bool WriteCode(const GuestMemory& memory, Gpa at,
+               std::span<const std::byte> code) {
+  std::vector<iovec> parts;
+  if (!memory.Write(at, code) || !memory.Iovecs(at, code.size(), parts)) {
+    return false;
+  }
+  for (const iovec& part : parts) {
+    auto* const start = static_cast<char*>(part.iov_base);
+    __builtin___clear_cache(start, start + part.iov_len);
+  }
+  return true;
 }
 
 // Calls function(ours, theirs, size) where [at, at + size) and the
@@ -92,7 +108,8 @@ bool Breakpoints::Patch(Breakpoint& breakpoint,
   const auto page = space.Translate(memory_, breakpoint.key.address);
   if (!page || page->left < code.size()) return false;
   std::vector<std::byte> saved(code.size());
-  if (!Read(page->at, saved) || !memory_.Write(page->at, code)) return false;
+  if (!Read(page->at, saved) || !WriteCode(memory_, page->at, code))
+    return false;
   breakpoint.patched = page->at;
   breakpoint.saved = std::move(saved);
   return true;
@@ -104,7 +121,7 @@ void Breakpoints::Unpatch(Breakpoint& breakpoint) {
   // The guest may have patched or freed its text meanwhile: then it is not
   // ours to put back.
   if (memory_.Read(*breakpoint.patched, now) && std::ranges::equal(now, code)) {
-    (void)memory_.Write(*breakpoint.patched, breakpoint.saved);
+    (void)WriteCode(memory_, *breakpoint.patched, breakpoint.saved);
   }
   breakpoint.patched.reset();
 }
@@ -211,13 +228,14 @@ const Breakpoint* Breakpoints::PatchedAt(Gpa at) const {
 
 void Breakpoints::Lift(Gpa at) {
   const Breakpoint* breakpoint = PatchedAt(at);
-  if (breakpoint != nullptr) (void)memory_.Write(at, breakpoint->saved);
+  if (breakpoint != nullptr) (void)WriteCode(memory_, at, breakpoint->saved);
 }
 
 void Breakpoints::Drop(Gpa at) {
   const Breakpoint* breakpoint = PatchedAt(at);
   if (breakpoint == nullptr) return;
-  (void)memory_.Write(at, arch_.BreakpointInstruction(breakpoint->key.length));
+  (void)WriteCode(memory_, at,
+                  arch_.BreakpointInstruction(breakpoint->key.length));
 }
 
 bool Breakpoints::Read(Gpa at, std::span<std::byte> out) const {
@@ -236,7 +254,7 @@ bool Breakpoints::Read(Gpa at, std::span<std::byte> out) const {
 }
 
 bool Breakpoints::Write(Gpa at, std::span<const std::byte> data) {
-  if (!memory_.Write(at, data)) return false;
+  if (!WriteCode(memory_, at, data)) return false;
   for (auto& [key, breakpoint] : all_) {
     if (!breakpoint.patched) continue;
     Overlap(breakpoint, at, data.size(),

@@ -29,12 +29,16 @@ absl::Status VcpuDebug::Prepare(const KvmVcpu& vcpu) {
   if (told_at && !context_.breakpoints.control().slots.empty()) {
     KVMLET_ASSIGN_OR_RETURN(const uint64_t pc,
                             context_.arch.ProgramCounter(vcpu));
-    if (pc == *told_at && context_.breakpoints.ExecuteSlotAt(pc) != nullptr) {
+    if (pc == *told_at && HitsAgainAt(pc)) {
       passing_ = true;
       return StartStep(vcpu);
     }
   }
   return Arm(vcpu, context_.breakpoints.control());
+}
+
+bool VcpuDebug::HitsAgainAt(uint64_t pc) const {
+  return watched_at_ == pc || context_.breakpoints.ExecuteSlotAt(pc) != nullptr;
 }
 
 absl::Status VcpuDebug::Arm(const KvmVcpu& vcpu,
@@ -50,8 +54,9 @@ absl::Status VcpuDebug::StartStep(const KvmVcpu& vcpu) {
   if (!control.slots.empty()) {
     KVMLET_ASSIGN_OR_RETURN(const uint64_t pc,
                             context_.arch.ProgramCounter(vcpu));
-    std::erase_if(control.slots, [pc](const arch::DebugSlot& slot) {
-      return slot.kind == arch::BreakKind::kExecute && slot.address == pc;
+    std::erase_if(control.slots, [this, pc](const arch::DebugSlot& slot) {
+      if (slot.kind != arch::BreakKind::kExecute) return watched_at_ == pc;
+      return slot.address == pc;
     });
   }
   control.block_interrupts = !step_interrupts_ || over_ || passing_;
@@ -65,7 +70,7 @@ bool VcpuDebug::OnExit(const KvmVcpu& vcpu) {
   context_.stats.exits.fetch_add(1, std::memory_order_relaxed);
   const arch::DebugEvent event = context_.arch.ReadEvent(vcpu, armed_);
   if (!event.ours()) return GiveBack(vcpu, event);
-  const bool landed = step_ && step_->landing && event.slot == step_->landing;
+  const bool landed = step_ && step_->landing && event.slot >= step_->landing;
   if (event.slot && !landed) return OnSlot(vcpu, event);
   if (event.instruction) return OnInstruction(vcpu, event);
   if (step_ && (event.step || landed)) return AfterStep(vcpu, event.pc);
@@ -74,6 +79,7 @@ bool VcpuDebug::OnExit(const KvmVcpu& vcpu) {
 
 bool VcpuDebug::AfterStep(const KvmVcpu& vcpu, uint64_t pc) {
   BreakOff(vcpu);
+  watched_at_.reset();
   if (passing_) {
     passing_ = false;
     return Try(vcpu, Arm(vcpu, context_.breakpoints.control()));
@@ -109,6 +115,8 @@ bool VcpuDebug::OnSlot(const KvmVcpu& vcpu, const arch::DebugEvent& event) {
     stop.reason = owner->key.type == BreakpointType::kSoftware
                       ? VcpuStop::Reason::kSoftware
                       : VcpuStop::Reason::kHardware;
+  } else if (context_.arch.caps().watch_before_access) {
+    watched_at_ = event.pc;
   }
   return Stop(vcpu, stop);
 }
@@ -168,7 +176,12 @@ bool VcpuDebug::Meant(const KvmVcpu& vcpu, const Breakpoint& breakpoint) const {
 // The exception is the guest's own: its handler runs as if nobody looked.
 bool VcpuDebug::GiveBack(const KvmVcpu& vcpu, const arch::DebugEvent& event) {
   context_.stats.guests_own.fetch_add(1, std::memory_order_relaxed);
-  return Try(vcpu, context_.arch.Reinject(vcpu, event, armed_));
+  const bool stepped = step_ && context_.arch.caps().handler_at_once;
+  // The handler must not see what the step changed.
+  if (stepped) BreakOff(vcpu);
+  const absl::Status status = context_.arch.Reinject(vcpu, event, armed_);
+  if (!stepped || !status.ok()) return Try(vcpu, status);
+  return AfterStep(vcpu, context_.arch.ProgramCounter(vcpu).value_or(0));
 }
 
 void VcpuDebug::BreakOff(const KvmVcpu& vcpu) {
@@ -183,6 +196,7 @@ absl::Status VcpuDebug::Disarm(const KvmVcpu& vcpu) {
   BreakOff(vcpu);
   stop_.reset();
   told_at_.reset();
+  watched_at_.reset();
   over_ = false;
   if (!armed_.active()) return absl::OkStatus();
   return Arm(vcpu, {});

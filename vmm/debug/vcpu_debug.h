@@ -92,6 +92,7 @@ class VcpuDebug {
  private:
   absl::Status Arm(const KvmVcpu& vcpu, const arch::DebugControl& control);
   absl::Status StartStep(const KvmVcpu& vcpu);
+  bool HitsAgainAt(uint64_t pc) const;
   bool AfterStep(const KvmVcpu& vcpu, uint64_t pc);
   bool OnSlot(const KvmVcpu& vcpu, const arch::DebugEvent& event);
   bool OnInstruction(const KvmVcpu& vcpu, const arch::DebugEvent& event);
@@ -106,6 +107,8 @@ class VcpuDebug {
   bool step_interrupts_ = false;
   bool passing_ = false;  // a step past a slot, then on with the action
   std::optional<uint64_t> told_at_;
+  // A watchpoint stopped it here, before the access that is still to come.
+  std::optional<uint64_t> watched_at_;
   std::optional<VcpuStop> stop_;
   arch::DebugControl armed_;
   std::optional<arch::DebugStep> step_;

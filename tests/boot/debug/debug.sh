@@ -9,7 +9,7 @@ DEBUG=$KVMLET_ROOT/tests/boot/debug
 # The first test leaves the guest's symbols there for the second.
 SHARED=$(mktemp -d /tmp/kvmlet-debug.XXXXXX)
 trap 'rm -rf "$SHARED"' EXIT
-SYMBOLS="_text start_kernel panic vfs_read ksys_read jiffies_64 $DEBUG_ENTRIES"
+SYMBOLS="_text start_kernel panic vfs_read ksys_read jiffies_64 el0_svc $DEBUG_ENTRIES"
 
 # Shell text: the symbols, then a debugger of the guest's own and system calls, for ever.
 BUSY="sysctl -w kernel.kptr_restrict=0 >/dev/null
@@ -36,6 +36,9 @@ more_rounds() {
     now=$(rounds)
     wait_for "^own $((${now:-0} + 2)) " "$KV_OUTPUT" 240
 }
+
+# A failed test must not leave a busy guest to the next one.
+end_guest() { [ -z "${KV_PID:-}" ] || kill "$KV_PID" 2>/dev/null || true; }
 
 # gdb stays connected while the guest runs: gdb_start COMMAND... ends with the guest running.
 gdb_start() {
@@ -68,6 +71,7 @@ start_busy() {
 
 # With address randomisation: the symbols come from the running guest itself.
 check_running() {
+    trap end_guest EXIT
     start_busy --cpus 2 --gdb unix:gdb.sock
     cp kallsyms "$SHARED/"
     wait_for '^own 2 '
@@ -96,6 +100,7 @@ check_running() {
 
 # From the first instruction on, without address randomisation, and across a reboot.
 check_boot() {
+    trap end_guest EXIT
     [ -s "$SHARED/kallsyms" ] || fail "no symbols: see the test before"
     python3 "$DEBUG/kallsyms_elf.py" --text "$DEBUG_TEXT" "$SHARED/kallsyms" syms.elf
     truncate -s 1M disk
@@ -103,7 +108,7 @@ check_boot() {
         if [ "$(head -c 4 /dev/vda)" = done ]; then exit 0; fi
         printf done >/dev/vda; sync; reboot -f' \
         --append nokaslr --cpus 2 --disk disk --gdb unix:gdb.sock,wait
-    until [ -S gdb.sock ]; do sleep 0.1; done
+    until [ -S gdb.sock ] || ! kill -0 "$KV_PID"; do sleep 0.1; done
     run_gdb 'p/x $pc' 'hbreak start_kernel' 'break vfs_read' continue 'p $pc' bt 'info threads' \
         continue 'p $pc' finish 'watch *(long *)&jiffies_64' continue 'delete 2 3' continue delete detach
     assert_grep '^Breakpoint 1, 0x[0-9a-f]* in start_kernel|hit Breakpoint 1, 0x[0-9a-f]* in start_kernel' gdb.out

@@ -162,6 +162,46 @@ TEST_F(SoftwareBreakpointTest, ACrashIsToldAndThenEndsTheMachine) {
   EXPECT_TRUE(target_.ended_);
 }
 
+// As arm64 does it: the access is still to come, and hits again.
+TEST_F(SoftwareBreakpointTest, GoingOnPassesAWatchpointThatStopsBefore) {
+  arch_->caps_.watch_before_access = true;
+  EXPECT_EQ(Ask("Z2,12000,8"), "OK");
+  Ask("vCont;c");
+  Exit(1, {.pc = kCode, .slot = 0});
+  EXPECT_THAT(Settle(), StartsWith("T05thread:2;watch:12000;"));
+  Ask("vCont;c");
+  EXPECT_TRUE(arch_->armed_[1].single_step);
+  EXPECT_THAT(arch_->armed_[1].slots, testing::IsEmpty());
+  EXPECT_THAT(arch_->armed_[0].slots, testing::SizeIs(1));
+  Exit(1, {.pc = kCode + 4, .step = true});
+  EXPECT_FALSE(arch_->armed_[1].single_step);
+  EXPECT_THAT(arch_->armed_[1].slots, testing::SizeIs(1));
+  EXPECT_EQ(Settle(), "") << "nothing to tell";
+}
+
+TEST_F(SoftwareBreakpointTest, AStepPassesAWatchpointThatStopsBefore) {
+  arch_->caps_.watch_before_access = true;
+  Ask("Z2,12000,8");
+  Ask("vCont;s:1");
+  Exit(0, {.pc = kCode, .slot = 0});
+  EXPECT_THAT(Settle(), StartsWith("T05thread:1;watch:12000;"));
+  Ask("vCont;s:1");
+  EXPECT_THAT(arch_->armed_[0].slots, testing::IsEmpty());
+  Exit(0, {.pc = kCode + 4, .step = true});
+  EXPECT_THAT(Settle(), StartsWith("T05thread:1;0:"));
+  // From the next instruction on it watches again.
+  Ask("vCont;s:1");
+  EXPECT_THAT(arch_->armed_[0].slots, testing::SizeIs(1));
+}
+
+TEST_F(SoftwareBreakpointTest, AStepIntoTheGuestsHandlerEndsThere) {
+  arch_->caps_.handler_at_once = true;
+  Ask("vCont;s:1");
+  Exit(0, {.pc = kCode, .instruction = true});
+  EXPECT_EQ(arch_->given_back_[0], 1);
+  EXPECT_THAT(Settle(), StartsWith("T05thread:1;0:"));
+}
+
 // A stop never names a vCPU that was not to run: gdb dies of it.
 TEST_F(SoftwareBreakpointTest, StopsNameThreadsThatRan) {
   for (const char* action : {"vCont;c:2", "vCont;s:3", "vCont;s:1;c:3"}) {
