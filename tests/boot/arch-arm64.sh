@@ -2,6 +2,8 @@
 # shellcheck shell=bash disable=SC2034
 # What is different about arm64 guests. Sourced by lib.sh; arch-x86_64.sh says what each is.
 
+# How often a test may fail in the lab before it has failed.
+LAB_TRIES=1
 # Pages of 4 KiB, of 16 KiB, and all of virtio as modules.
 GUEST_KERNELS="6.12 6.12-16k 6.1-cloud"
 POWEROFF_DOOR=psci

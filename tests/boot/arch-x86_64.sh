@@ -2,6 +2,8 @@
 # shellcheck shell=bash disable=SC2034
 # What is different about x86_64 guests. Sourced by lib.sh.
 
+# How often a test may fail in the lab before it has failed (see README.md).
+LAB_TRIES=3
 # Images and their initrds' versions: compressed, modular, and an ELF file.
 GUEST_KERNELS="6.12 6.1-cloud vmlinux-6.12"
 # The doors through which Linux powers off and resets.

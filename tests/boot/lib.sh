@@ -22,6 +22,10 @@ TEST_PROGRAMS=$(build_folder "$ARCH")/tests
 # Generous: a loaded machine emulating a machine that runs a virtual one is slow.
 KV_TIMEOUT=${KV_TIMEOUT:-150s}
 KV_STATUS=0
+# How often a test may fail in the lab of this architecture before it has failed; once, if the
+# architecture's file has nothing else.
+TEST_TRIES=1
+[ -z "${LAB:-}" ] || TEST_TRIES=$LAB_TRIES
 # What the guest wrote to its serial port, what kvmlet said, and the verdict, of the last run.
 KV_OUTPUT=output KV_ERRORS=errors KV_VERDICT=verdict.json
 
@@ -29,6 +33,11 @@ report() { # report WORD NAME [WHY]
     local line="$1 $2${3:+: $3}"
     printf '%s\n' "$line"
     [ -z "${TEST_RESULTS:-}" ] || printf '%s\n' "$line" >>"$TEST_RESULTS"
+}
+
+# is_reported NAME: a lab that ended before its tests did has reported it already.
+is_reported() {
+    [ -n "${TEST_RESULTS:-}" ] && sed 's/^[A-Z]* //; s/: .*//; s/ $//' "$TEST_RESULTS" | grep -Fxq -- "$1"
 }
 
 # fail WHY: ends the test.
@@ -46,11 +55,9 @@ skip() {
 # Why the test ended when nobody said it: the command that failed. For the ERR trap.
 note_failure() { [ -s "$TEST_WORK/why" ] || printf 'status %s of: %s\n' "$1" "$2" >"$TEST_WORK/why"; }
 
-# run_test NAME FUNCTION [ARGUMENT]...
-run_test() {
-    local name=$1 status why
-    shift
-    [[ $name =~ ${TEST_FILTER:-.} ]] || return 0
+# try_test FUNCTION [ARGUMENT]...: runs it once, in TEST_WORK; its status, TEST_WHY is the reason of another than 0.
+try_test() {
+    local status
     TEST_WORK=$(mktemp -d /tmp/kvmlet-test.XXXXXX)
     (
         set -eEu
@@ -59,16 +66,33 @@ run_test() {
         "$@"
     ) >"$TEST_WORK/log" 2>&1 </dev/null
     status=$?
-    why=$(head -n 1 "$TEST_WORK/why" 2>/dev/null)
-    case $status in
-        0) report PASS "$name" ;;
-        77) report SKIP "$name" "${why:-no reason given}" ;;
-        *)
-            report FAIL "$name" "${why:-status $status}"
-            keep_files "$name"
-            ;;
-    esac
-    rm -rf "$TEST_WORK"
+    TEST_WHY=$(head -n 1 "$TEST_WORK/why" 2>/dev/null)
+    return "$status"
+}
+
+# run_test NAME FUNCTION [ARGUMENT]...: a failure in an emulator that is at fault now and then
+# (TEST_TRIES, see README.md) is tried again, and told.
+run_test() {
+    local name=$1 status try before=
+    shift
+    [[ $name =~ ${TEST_FILTER:-.} ]] || return 0
+    ! is_reported "$name" || return 0
+    for ((try = 1; ; try++)); do
+        status=0
+        try_test "$@" || status=$?
+        case $status in
+            0) report PASS "$name" "${before:+at try $try, before: $before}" ;;
+            77) report SKIP "$name" "${TEST_WHY:-no reason given}" ;;
+            *)
+                keep_files "$name"
+                before=${TEST_WHY:-status $status}
+                [ "$try" -ge "$TEST_TRIES" ] || { rm -rf "$TEST_WORK" && continue; }
+                report FAIL "$name" "$before"
+                ;;
+        esac
+        rm -rf "$TEST_WORK"
+        return 0
+    done
 }
 
 # keep_files NAME: shows and keeps what a failed test leaves.

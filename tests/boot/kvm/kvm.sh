@@ -20,7 +20,7 @@ run_program() { # run_program PROGRAM
     local name=${1##*/} log=$TEST_OUT/${1##*/}.log status=0 word test why
     "$1" --gtest_color=no --gtest_filter="${KVM_FILTER:-*}" >"$log" 2>&1 </dev/null || status=$?
     while read -r word test why; do
-        [[ $test =~ ${TEST_FILTER:-.} ]] || continue
+        [[ $test =~ ${TEST_FILTER:-.} ]] && ! is_reported "$test" || continue
         report "$word" "$test" "$why"
     done < <(results "$name" "$log")
     # A program that dies outside of its cases.
