@@ -11,12 +11,8 @@ SRIOV_MEMORY_MAX=2816
 # outside has other work.
 default_smp() { if [ "$1" = arm64 ]; then echo 1; else echo 2; fi; }
 
-# lab_cpus ARCH: the one CPU, of those that this process may use, for an x86_64 lab; nothing for others.
-lab_cpus() {
-    if [ "$1" = x86_64 ]; then
-        /usr/bin/python3 -ISc 'import os; print(max(os.sched_getaffinity(0)))'
-    fi
-}
+# processors: the numbers of the processors that this process may use.
+processors() { /usr/bin/python3 -ISc 'import os; print(*sorted(os.sched_getaffinity(0)))'; }
 
 # SR-IOV network card behind a root port.
 SRIOV_CARD=(
@@ -26,7 +22,7 @@ SRIOV_CARD=(
 
 # An AMD CPU with SVM and nested paging, an Intel IOMMU with interrupt remapping.
 #
-# Its CPUs share one of this machine's. On two, one guest of 4 CPUs in ten ends in a triple fault or hangs,
+# Its CPUs share one of this machine's: on two, one guest of 4 CPUs in ten ends in a triple fault or hangs,
 # or the lab itself does: QEMU 10.0's flag for nested paging is now and then still set after a #VMEXIT
 # (seen in its memory), so that the host walks its page tables through the guest's. On one CPU that was not seen.
 machine_x86_64() {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -78,7 +79,8 @@ TEST_F(VcpuPauseTest, KicksFromManyThreadsDoNotStopIt) {
     kickers.emplace_back([&] {
       while (!stop) {
         vcpu->Kick();
-        std::this_thread::yield();
+        // Without it the vCPU's thread may never run on a host of one CPU.
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
       }
     });
   }
