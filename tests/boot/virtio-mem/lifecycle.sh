@@ -36,6 +36,9 @@ case $stage in
     2) next 3; echo WAITING ;;
     3)
         below 520
+        # The driver first takes memory offline, then gives it up: in between it has some, and no other is bound.
+        while grep -q virtio_mem /proc/iomem; do sleep 0.3; done
+        sleep 2
         echo "$dev" >$drv/unbind
         echo "$dev" >$drv/bind
         echo REBOUND
