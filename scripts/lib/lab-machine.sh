@@ -7,9 +7,8 @@
 # the SR-IOV functions of its network card at wrong addresses.
 SRIOV_MEMORY_MAX=2816
 
-# default_smp ARCH: an arm64 lab with two CPUs waits for locks most of the time once the machine
-# outside has other work.
-default_smp() { if [ "$1" = arm64 ]; then echo 1; else echo 2; fi; }
+# A lab has one CPU, if it is not told, because it runs on one of this machine's: with more of its own they
+# wait for each other, and guests take half again or twice the time.
 
 # processors: the numbers of the processors that this process may use.
 processors() { /usr/bin/python3 -ISc 'import os; print(*sorted(os.sched_getaffinity(0)))'; }
@@ -20,11 +19,9 @@ SRIOV_CARD=(
     -device "igb,bus=port1,netdev=net0,mac=52:54:00:11:22:33"
 )
 
-# An AMD CPU with SVM and nested paging, an Intel IOMMU with interrupt remapping.
-#
-# Its CPUs share one of this machine's: on two, one guest of 4 CPUs in ten ends in a triple fault or hangs,
-# or the lab itself does: QEMU 10.0's flag for nested paging is now and then still set after a #VMEXIT
-# (seen in its memory), so that the host walks its page tables through the guest's. On one CPU that was not seen.
+# An AMD CPU with SVM and nested paging, an Intel IOMMU with interrupt remapping. Two such CPUs that run at
+# once break one guest of 4 CPUs in ten: QEMU 10.0's flag for nested paging is then still set after a
+# #VMEXIT (seen in its memory), and the host walks its page tables through the guest's.
 machine_x86_64() {
     machine=(
         -machine q35 -accel "tcg,thread=multi" -cpu "max,la57=off" -smp "$1" -m "$2M"
