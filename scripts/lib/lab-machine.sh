@@ -8,7 +8,7 @@
 SRIOV_MEMORY_MAX=2816
 
 # A lab has one CPU, if it is not told, because it runs on one of this machine's: with more of its own they
-# wait for each other, and guests take half again or twice the time.
+# wait for each other, and guests take half again as long.
 
 # processors: the numbers of the processors that this process may use.
 processors() { /usr/bin/python3 -ISc 'import os; print(*sorted(os.sched_getaffinity(0)))'; }
