@@ -78,8 +78,9 @@ run_test() {
     [[ $name =~ ${TEST_FILTER:-.} ]] || return 0
     ! is_reported "$name" || return 0
     for ((try = 1; ; try++)); do
-        status=0
-        try_test "$@" || status=$?
+        # Not before "||": bash would overlook every failed command in there.
+        try_test "$@"
+        status=$?
         case $status in
             0) report PASS "$name" "${before:+at try $try, before: $before}" ;;
             77) report SKIP "$name" "${TEST_WHY:-no reason given}" ;;
