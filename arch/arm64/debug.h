@@ -70,6 +70,10 @@ class Arm64Debug final : public Debug {
   const std::string description_;
 };
 
+// debug_state.cc: the `g` packet's registers, one after the other.
+absl::StatusOr<std::vector<std::byte>> ReadGeneralRegisters(
+    const KvmVcpu& vcpu);
+
 // debug_probe.cc: what this host's KVM does.
 absl::StatusOr<DebugCaps> ProbeDebug(const KvmSystem& system);
 

@@ -125,8 +125,8 @@ const RegisterSpec* SpecOf(size_t number) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::byte>> Arm64Debug::ReadGeneral(
-    const KvmVcpu& vcpu) const {
+absl::StatusOr<std::vector<std::byte>> ReadGeneralRegisters(
+    const KvmVcpu& vcpu) {
   std::vector<std::byte> out;
   for (const RegisterSpec& spec : RegisterTable().first(kGeneralRegisters)) {
     const size_t at = out.size();
@@ -134,6 +134,11 @@ absl::StatusOr<std::vector<std::byte>> Arm64Debug::ReadGeneral(
     KVMLET_RETURN_IF_ERROR(Read(vcpu, spec, std::span(out).subspan(at)));
   }
   return out;
+}
+
+absl::StatusOr<std::vector<std::byte>> Arm64Debug::ReadGeneral(
+    const KvmVcpu& vcpu) const {
+  return ReadGeneralRegisters(vcpu);
 }
 
 absl::Status Arm64Debug::WriteGeneral(const KvmVcpu& vcpu,
