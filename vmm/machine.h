@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "arch/arch.h"
+#include "arch/core.h"
 #include "devices/pci/pci_root.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/device.h"
@@ -119,6 +120,7 @@ class Machine final : public GuestRequests,
   absl::Status SetBalloon(uint64_t bytes) override;
   absl::StatusOr<uint64_t> BalloonSize() const override;
   absl::StatusOr<std::string> RegistersText() override;
+  absl::Status DumpGuest(const std::string& path) override;
   const QomObjects& objects() const override { return objects_; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override;
 
@@ -154,6 +156,9 @@ class Machine final : public GuestRequests,
   // at its end.
   void EndCrash(DebugSignal signal, uint32_t vcpu, Verdict verdict,
                 ShutdownCause cause);
+
+  // machine_dump.cc: the guest as a core file.
+  absl::StatusOr<std::vector<arch::CoreNote>> ReadCoreNotes();
 
   // machine_devices.cc: one function a kind of device.
   absl::Status AttachDevices();

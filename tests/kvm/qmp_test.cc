@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 
 #include "tests/kvm/guest_code.h"
@@ -307,6 +308,65 @@ TEST_F(QmpTest, AMemoryDeviceRefusesWrongSizes) {
   }
   Execute("quit");
   EXPECT_EQ(process_->Wait(), 0) << process_->err();
+}
+
+// What a command of the shell prints, both streams.
+std::string Shell(const std::string& command) {
+  std::string text;
+  FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+  char buffer[4096];
+  while (const size_t n = std::fread(buffer, 1, sizeof(buffer), pipe)) {
+    text.append(buffer, n);
+  }
+  ::pclose(pipe);
+  return text;
+}
+
+TEST_F(QmpTest, ADumpIsACoreFileThatGdbOpens) {
+  GuestCode code;
+  code.Store32(GuestCode::kScratch, 0xfeedbabe);
+  const uint32_t again = code.here();
+  code.LeaveToMonitor().Jump(again);
+  StartAndConnect(Kernel(code), {"--cpus", "2"});
+  const uint64_t exits = Exits();
+  ASSERT_TRUE(process_->WaitUntil([&] { return Exits() > exits + 10; }));
+  KvmletProcess dump({"ctl", Path("qmp"), "dump", Path("core")});
+  EXPECT_EQ(dump.Wait(), 0) << dump.err();
+  // It goes on.
+  EXPECT_EQ(Status(), "running");
+  const uint64_t after = Exits();
+  EXPECT_TRUE(process_->WaitUntil([&] { return Exits() > after + 10; }));
+  std::string gdb = Shell("command -v gdb-multiarch || command -v gdb");
+  if (gdb.empty()) GTEST_SKIP() << "there is no gdb here";
+  gdb.pop_back();
+  // RAM lies at a multiple of 1 GiB, and the file's addresses start with it.
+  const std::string text =
+      Shell(gdb + " -nx -batch -c " + Path("core") + " -ex 'info threads'" +
+            " -ex 'thread 1' -ex 'printf \"pc %lx\\n\", $pc' -ex 'x/wx " +
+            std::to_string(GuestCode::kScratch % (1u << 30)) + "'");
+  EXPECT_THAT(text, HasSubstr("LWP 2")) << text;
+  EXPECT_THAT(text, HasSubstr("0xfeedbabe")) << text;
+  const size_t at = text.find("pc ");
+  ASSERT_NE(at, std::string::npos) << text;
+  const uint64_t pc = std::stoull(text.substr(at + 3), nullptr, 16);
+  EXPECT_GE(pc, again) << text;
+  EXPECT_LT(pc, code.here()) << text;
+}
+
+TEST_F(QmpTest, ADumpThatFailsLeavesTheGuestRunning) {
+  StartAndConnect(Busy());
+  KvmletProcess dump({"ctl", Path("qmp"), "dump", Path("no/core")});
+  EXPECT_EQ(dump.Wait(), 1);
+  EXPECT_THAT(dump.err(), HasSubstr("ENOENT"));
+  const uint64_t exits = Exits();
+  EXPECT_TRUE(process_->WaitUntil([&] { return Exits() > exits + 10; }));
+  // A machine that is stopped stays so.
+  Execute("stop");
+  Execute("dump-guest-memory",
+          {{"paging", false}, {"protocol", "file:" + Path("core")}});
+  EXPECT_EQ(Status(), "paused");
+  EXPECT_THAT(Files(), testing::Contains("core"));
+  EXPECT_THAT(Files(), testing::Not(testing::Contains(HasSubstr(".tmp"))));
 }
 
 }  // namespace

@@ -100,8 +100,9 @@ int Ctl::Run(const CtlCommand* command) {
 
 int Ctl::RunCommand(const CtlCommand& command) {
   const std::string name = StringMember(command.request, "execute");
+  const bool patient = command.is_long && !options_.timeout;
   const absl::StatusOr<QmpReply> reply =
-      client_->Send(command.request, deadline_);
+      client_->Send(command.request, patient ? QmpClient::kForever : deadline_);
   if (!reply.ok()) {
     if (command.ends_vm && absl::IsUnavailable(reply.status())) return kDone;
     return Error(reply.status());

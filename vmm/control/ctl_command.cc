@@ -4,7 +4,9 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -133,6 +135,20 @@ absl::StatusOr<CtlCommand> Resize(std::span<const std::string> words) {
   return command;
 }
 
+// dump FILE
+absl::StatusOr<CtlCommand> Dump(std::span<const std::string> words) {
+  if (words.size() != 2 || words[1].empty()) return Usage("dump takes FILE");
+  // The monitor has a working directory of its own.
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::absolute(words[1], error);
+  if (error) return Usage(absl::StrFormat("dump: no such path '%s'", words[1]));
+  CtlCommand command = Plain("dump-guest-memory");
+  command.is_long = true;
+  command.request["arguments"] = {{"paging", false},
+                                  {"protocol", "file:" + path.string()}};
+  return command;
+}
+
 // Whole digits with an optional sign, as JSON has them.
 std::optional<Json> Number(const std::string& text) {
   const char* const first = text.data();
@@ -186,6 +202,7 @@ absl::StatusOr<CtlCommand> ParseCtlCommand(std::span<const std::string> words) {
     return command;
   }
   if (word == "resize") return Resize(words);
+  if (word == "dump") return Dump(words);
   if (word == "qom-get" || word == "qom-set") return Qom(words);
   const std::string_view action = Lookup(kActions, word);
   if (word != "events" && action.empty()) return Generic(words);

@@ -17,6 +17,7 @@ struct CtlCommand {
   Json request;           // an object with "execute"; null for `events`
   bool is_guess = false;  // the name was not one of ours: it may not exist
   bool ends_vm = false;   // the VM may be gone before it answers
+  bool is_long = false;   // it takes as long as the guest is large
   std::string resizes{};  // the memory device that --wait follows
 };
 

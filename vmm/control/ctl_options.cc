@@ -31,6 +31,8 @@ commands
   info memory-devices    memory that the guest plugs and unplugs
   resize ID SIZE         ask the guest to plug or unplug up to this size
   resize-disk ID         tell the guest that a disk's file was resized
+  dump FILE              write the guest's memory and registers, for gdb, crash
+                         and drgn; the guest stands still meanwhile
   balloon SIZE           how much memory the guest shall keep; info balloon
   qom-get ID PROPERTY    a property of a device
   qom-set ID PROPERTY VALUE

@@ -46,6 +46,23 @@ Json Devices(const MachineControl& machine) {
   return list;
 }
 
+absl::StatusOr<Json> Dump(MachineControl& machine,
+                          const QmpArguments& arguments) {
+  constexpr std::string_view kFile = "file:";
+  const std::string& protocol = arguments.String("protocol");
+  if (!protocol.starts_with(kFile) || protocol.size() == kFile.size()) {
+    return absl::InvalidArgumentError("protocol is file:PATH");
+  }
+  if (arguments.Boolean("paging")) {
+    return absl::InvalidArgumentError(
+        "the file has physical addresses only: set paging to false");
+  }
+  if (arguments.MaybeString("format").value_or("elf") != "elf") {
+    return absl::InvalidArgumentError("format is elf");
+  }
+  return Done(machine.DumpGuest(protocol.substr(kFile.size())));
+}
+
 void RegisterQueries(QmpRegistry& registry, MachineControl& machine) {
   registry.Register("query-commands", [&registry](const QmpArguments&) {
     Json list = Json::array();
@@ -97,6 +114,14 @@ void RegisterActions(QmpRegistry& registry, MachineControl& machine) {
       "balloon", {{.name = "value", .type = QmpType::kUnsigned}},
       [&machine](const QmpArguments& arguments) {
         return Done(machine.SetBalloon(arguments.Unsigned("value")));
+      });
+  registry.Register(
+      "dump-guest-memory",
+      {{.name = "paging", .type = QmpType::kBoolean},
+       {.name = "protocol", .type = QmpType::kString},
+       {.name = "format", .type = QmpType::kString, .optional = true}},
+      [&machine](const QmpArguments& arguments) {
+        return Dump(machine, arguments);
       });
   registry.Register("quit", [&machine](const QmpArguments&) {
     machine.Quit();

@@ -240,17 +240,21 @@ void Breakpoints::Drop(Gpa at) {
 
 bool Breakpoints::Read(Gpa at, std::span<std::byte> out) const {
   if (!memory_.Read(at, out)) return false;
+  Hide(at, out);
+  return true;
+}
+
+void Breakpoints::Hide(Gpa at, std::span<std::byte> copy) const {
   for (const auto& [key, breakpoint] : all_) {
     if (!breakpoint.patched) continue;
-    Overlap(breakpoint, at, out.size(),
+    Overlap(breakpoint, at, copy.size(),
             [&](uint64_t mine, uint64_t theirs, uint64_t size) {
               std::ranges::copy_n(
                   breakpoint.saved.begin() + static_cast<ptrdiff_t>(mine),
                   static_cast<ptrdiff_t>(size),
-                  out.begin() + static_cast<ptrdiff_t>(theirs));
+                  copy.begin() + static_cast<ptrdiff_t>(theirs));
             });
   }
-  return true;
 }
 
 bool Breakpoints::Write(Gpa at, std::span<const std::byte> data) {

@@ -76,6 +76,8 @@ class Breakpoints {
 
   // Reads and writes as if nothing of ours were there.
   bool Read(Gpa at, std::span<std::byte> out) const;
+  // Takes what is ours out of a copy of the memory at `at`.
+  void Hide(Gpa at, std::span<std::byte> copy) const;
   bool Write(Gpa at, std::span<const std::byte> data);
 
   // A table for people, and why the last one was refused.

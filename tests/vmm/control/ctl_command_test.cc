@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,17 @@ TEST(CtlCommandTest, ResizeDiskTakesOneId) {
             Request({"qom-get", "vm0", "size"}));
   EXPECT_THAT(Request({"qom-set", "vm0", "size"}), HasSubstr("!qom-set takes"));
   EXPECT_THAT(Request({"resize-disk"}), HasSubstr("!resize-disk takes"));
+}
+
+TEST(CtlCommandTest, DumpNamesTheFileAsTheCallerSeesIt) {
+  EXPECT_EQ(Request({"dump", "/a/b c"}),
+            R"({"arguments":{"paging":false,"protocol":"file:/a/b c"},)"
+            R"("execute":"dump-guest-memory"})");
+  EXPECT_THAT(Request({"dump", "core"}),
+              HasSubstr(std::filesystem::current_path().string() + "/core\""));
+  EXPECT_THAT(Request({"dump"}), HasSubstr("!dump takes FILE"));
+  EXPECT_THAT(Request({"dump", ""}), HasSubstr("!dump takes FILE"));
+  EXPECT_THAT(Request({"dump", "a", "b"}), HasSubstr("!dump takes FILE"));
 }
 
 TEST(CtlCommandTest, OtherWordsArePassedWithArguments) {

@@ -80,6 +80,11 @@ class FakeMachine : public MachineControl {
     if (!error.ok()) return error;
     return registers;
   }
+  absl::Status DumpGuest(const std::string& path) override {
+    if (!error.ok()) return error;
+    dumps.push_back(path);
+    return absl::OkStatus();
+  }
   const QomObjects& objects() const override { return qom; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override {
     if (!error.ok()) return error;
@@ -92,6 +97,7 @@ class FakeMachine : public MachineControl {
   int resets = 0;
   int quits = 0;
   std::vector<std::string> resized;
+  std::vector<std::string> dumps;
   std::string registers = "vcpu 0\n  rip 1000\n";
   std::optional<uint64_t> balloon;
   QomObjects qom;

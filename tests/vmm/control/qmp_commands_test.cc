@@ -52,6 +52,29 @@ TEST_F(QmpCommandsTest, ActionsReachTheMachine) {
   EXPECT_EQ(machine_.quits, 1);
 }
 
+TEST_F(QmpCommandsTest, DumpGuestMemoryTakesAFile) {
+  const std::string command = "dump-guest-memory";
+  EXPECT_EQ(Run(command, {{"paging", false}, {"protocol", "file:/a:b"}}), "{}");
+  EXPECT_EQ(Run(command,
+                {{"paging", false}, {"protocol", "file:c"}, {"format", "elf"}}),
+            "{}");
+  EXPECT_THAT(machine_.dumps, testing::ElementsAre("/a:b", "c"));
+  for (const char* protocol : {"", "file:", "fd:1", "/a"}) {
+    EXPECT_EQ(Run(command, {{"paging", false}, {"protocol", protocol}}),
+              "!protocol is file:PATH");
+  }
+  EXPECT_EQ(Run(command, {{"paging", true}, {"protocol", "file:c"}}),
+            "!the file has physical addresses only: set paging to false");
+  EXPECT_EQ(Run(command, {{"paging", false},
+                          {"protocol", "file:c"},
+                          {"format", "kdump-zlib"}}),
+            "!format is elf");
+  EXPECT_THAT(machine_.dumps, testing::SizeIs(2));
+  machine_.error = absl::ResourceExhaustedError("dump c: no room");
+  EXPECT_EQ(Run(command, {{"paging", false}, {"protocol", "file:c"}}),
+            "!dump c: no room");
+}
+
 TEST_F(QmpCommandsTest, MachineErrorIsTheCommandsError) {
   machine_.error = absl::FailedPreconditionError("the guest has panicked");
   EXPECT_EQ(Run("cont"), "!the guest has panicked");
