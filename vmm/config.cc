@@ -227,7 +227,14 @@ absl::Status CheckControl(const VmConfig& config) {
       return Wrong("--timeout and --idle-timeout must be above zero");
     }
   }
-  if (config.on_hang.report && !config.timeout && !config.idle_timeout) {
+  const HangConfig& hang = config.on_hang;
+  if (hang.gdb && !config.gdb) {
+    return Wrong(
+        "--on-hang: gdb has nowhere to connect to; add --gdb unix:PATH");
+  }
+  // A panic is no matter of time.
+  const bool for_panics = hang.gdb || !hang.dump_path.empty();
+  if (hang.report && !for_panics && !config.timeout && !config.idle_timeout) {
     return Wrong(
         "--on-hang: nothing says what a hang is; add --timeout or "
         "--idle-timeout");

@@ -87,6 +87,9 @@ class Machine final : public GuestRequests,
   void Halt();
   // Ends the machine from outside: a time-out, a signal. The first end counts.
   void EndWith(Verdict verdict, ShutdownCause cause);
+  // The same because the guest took too long: held for the debugger first when
+  // --on-hang says so.
+  void EndHung(Verdict verdict, ShutdownCause cause);
 
   // GuestRequests.
   void PowerOff(Door door) override;

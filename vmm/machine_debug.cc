@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The machine as the debugger sees it, see vmm/debug/debug_target.h.
+#include <glog/logging.h>
+
 #include <utility>
 
 #include "arch/debug.h"
@@ -51,9 +53,22 @@ void Machine::EndCrash(DebugSignal signal, uint32_t vcpu, Verdict verdict,
   if (debugger_ != nullptr) {
     PauseVcpus();
     crash_.emplace(verdict, cause);
-    if (debugger_->OnCrash(signal, vcpu, /*wait_for_client=*/false)) return;
+    const bool wait = context_.config.on_hang.gdb;
+    const bool attached = debugger_->attached();
+    if (debugger_->OnCrash(signal, vcpu, wait)) {
+      LOG_IF(WARNING, !attached) << "the guest is held for gdb, which ends it "
+                                    "by continuing";
+      return;
+    }
   }
   EndWith(std::move(verdict), cause);
+}
+
+void Machine::EndHung(Verdict verdict, ShutdownCause cause) {
+  if (!context_.config.on_hang.gdb) return EndWith(std::move(verdict), cause);
+  // One that crashed is held already.
+  if (ended_ || crash_) return;
+  EndCrash(DebugSignal::kHang, 0, std::move(verdict), cause);
 }
 
 void Machine::EndCrashed() {

@@ -23,6 +23,7 @@
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/control/qmp_commands.h"
+#include "vmm/core/core_output.h"
 
 namespace kvmlet {
 namespace {
@@ -42,18 +43,15 @@ double CpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-bool WantsRegisters(VerdictReason reason, const VmConfig& config) {
-  switch (reason) {
-    case VerdictReason::kPanic:
-    case VerdictReason::kTripleFault:
-    case VerdictReason::kKvmError:
-      return true;
-    case VerdictReason::kTimeout:
-    case VerdictReason::kIdleTimeout:
-      return config.on_hang.report;
-    default:
-      return false;
-  }
+bool IsCrash(VerdictReason reason) {
+  return reason == VerdictReason::kPanic ||
+         reason == VerdictReason::kTripleFault ||
+         reason == VerdictReason::kKvmError;
+}
+
+bool IsHang(VerdictReason reason) {
+  return reason == VerdictReason::kTimeout ||
+         reason == VerdictReason::kIdleTimeout;
 }
 
 // Whoever does not read standard error must not hold up the end.
@@ -91,6 +89,12 @@ void Report(const Verdict& verdict) {
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(
     const VmConfig& config) {
+  if (!config.on_hang.dump_path.empty()) {
+    // Better known now than when it is needed.
+    const absl::Status status =
+        CoreOutput::Create(config.on_hang.dump_path).status();
+    if (!status.ok()) return Prefixed("--on-hang", status);
+  }
   auto session = std::unique_ptr<Session>(new Session(config));
   KVMLET_ASSIGN_OR_RETURN(session->loop_, EventLoop::Create());
   // A FIFO waits for its reader, and the user's signals end that wait.
@@ -232,8 +236,18 @@ void Session::OnEnd(Verdict verdict) {
     }
   }
   if (config_.exit_code == ExitCode::kQemu) ApplyQemuExitCode(verdict);
-  if (WantsRegisters(verdict.reason, config_)) {
+  const bool crash = IsCrash(verdict.reason);
+  const bool hang = IsHang(verdict.reason);
+  if (crash || (hang && config_.on_hang.report)) {
     verdict.registers = machine_->RegistersText().value_or(std::string());
+  }
+  const std::string& core = config_.on_hang.dump_path;
+  if ((crash || hang) && !core.empty()) {
+    const absl::Status status = machine_->DumpGuest(core);
+    if (status.ok()) verdict.core = core;
+    if (!status.ok()) {
+      Tell(absl::StrCat("kvmlet: --on-hang: ", status.message(), "\n"));
+    }
   }
   verdict_ = std::move(verdict);
   loop_->Stop();
@@ -319,7 +333,7 @@ void Session::CheckIdle() {
 }
 
 void Session::TimeOut(VerdictReason reason, std::string text) {
-  machine_->EndWith({.reason = reason, .text = std::move(text)},
+  machine_->EndHung({.reason = reason, .text = std::move(text)},
                     ShutdownCause::kHostError);
 }
 

@@ -172,6 +172,7 @@ Json Verdict::ToJson() const {
   if (door) json["door"] = std::string(DoorName(*door));
   if (!text.empty()) json["text"] = text;
   if (!registers.empty()) json["registers"] = registers;
+  if (!core.empty()) json["core"] = core;
   json["wall_seconds"] = wall_seconds;
   json["cpu_seconds"] = cpu_seconds;
   return json;

@@ -4,10 +4,11 @@
 //
 //   {"reason": "exit", "status": 7, "code": 7, "door": "verdict-port",
 //    "text": "...", "wall_seconds": 3.1, "cpu_seconds": 2.9,
-//    "registers": "vcpu 0: ..."}
+//    "registers": "vcpu 0: ...", "core": "guest.core"}
 //
 // "door" is missing when the guest used none, "text" and "registers" when
-// there is nothing to say. Value types, thread-safe; times are in seconds.
+// there is nothing to say, "core" when no core file was written. Value types,
+// thread-safe; times are in seconds.
 #ifndef KVMLET_VMM_VERDICT_H_
 #define KVMLET_VMM_VERDICT_H_
 
@@ -47,6 +48,7 @@ struct Verdict {
   uint64_t code = 0;
   std::string text{};
   std::string registers{};
+  std::string core{};  // the file that --on-hang dump= asked for
   // --exit-code qemu: a status that the guest chose is 2 * code + 1.
   bool doubled = false;
   double wall_seconds = 0;

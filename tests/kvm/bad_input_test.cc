@@ -111,6 +111,10 @@ const BadInput kBadInputs[] = {
      64,
      "--on-hang",
      {"--kernel", "$K", "--on-hang", "report"}},
+    {"OnHangGdbWithoutGdb",
+     64,
+     "--on-hang",
+     {"--kernel", "$K", "--on-hang", "gdb"}},
 };
 
 class BadInputTest : public KvmletTest,

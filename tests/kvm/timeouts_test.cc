@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <string>
 
 #include "tests/kvm/guest_code.h"
@@ -77,6 +78,51 @@ TEST_F(TimeoutsTest, OnHangSaysWhereEveryVcpuStands) {
   EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(0)));
   EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(1)));
   EXPECT_THAT(outcome.err, HasSubstr(At(1)));
+}
+
+TEST_F(TimeoutsTest, OnHangWritesACoreFile) {
+  const std::string core = Path("core");
+  const Outcome outcome = Run({"--kernel", Payload("spin"), "--timeout",
+                               "200ms", "--on-hang", "dump=" + core});
+  EXPECT_EQ(outcome.status, 124);
+  EXPECT_EQ(outcome.verdict["core"], core);
+  EXPECT_FALSE(outcome.verdict.contains("registers"));
+  EXPECT_THAT(Files(), testing::UnorderedElementsAre("core", "verdict.json"));
+}
+
+TEST_F(TimeoutsTest, AGuestThatEndsLeavesNoCoreFile) {
+  GuestCode code;
+  code.Exit(3);
+  const Outcome outcome = Run({"--kernel", Kernel(code), "--timeout", "60s",
+                               "--on-hang", "dump=" + Path("core")});
+  EXPECT_EQ(outcome.status, 3) << outcome.err;
+  EXPECT_FALSE(outcome.verdict.contains("core"));
+  EXPECT_THAT(Files(), testing::Not(testing::Contains("core")));
+}
+
+TEST_F(TimeoutsTest, ACoreFileThatCannotBeWrittenIsKnownAtTheStart) {
+  const Outcome outcome = Run(
+      {"--kernel", Payload("spin"), "--on-hang", "dump=" + Path("no/core")});
+  EXPECT_EQ(outcome.status, 66);
+  ExpectOneLine(outcome.err, "--on-hang: dump ");
+}
+
+TEST_F(TimeoutsTest, APanicWritesACoreFile) {
+  const Outcome outcome =
+      Run({"--kernel", Payload("panic"), "--on-hang", "dump=" + Path("core")});
+  EXPECT_EQ(outcome.status, 80) << outcome.err;
+  EXPECT_EQ(outcome.verdict["core"], Path("core"));
+  EXPECT_THAT(Files(), testing::Contains("core"));
+}
+
+TEST_F(TimeoutsTest, OnHangHoldsTheGuestForGdb) {
+  const auto process =
+      Start({"--kernel", Payload("spin"), "--timeout", "200ms", "--gdb",
+             "unix:" + Path("gdb"), "--on-hang", "gdb"});
+  ASSERT_TRUE(process->WaitForError("held for gdb")) << process->err();
+  EXPECT_TRUE(process->running());
+  process->Signal(SIGTERM);
+  EXPECT_EQ(process->Wait(), 128 + SIGTERM);
 }
 
 TEST_F(TimeoutsTest, WithoutOnHangThereIsNoReport) {

@@ -121,6 +121,14 @@ constexpr KeySpec kGdbKeys[] = {
      "accept clients from other hosts; whoever connects owns the guest", ""},
 };
 
+constexpr KeySpec kHangKeys[] = {
+    {"report", "", "say where each vCPU stands", ""},
+    {"dump", "PATH",
+     "write the guest's memory and registers, for gdb, crash and drgn",
+     "@file"},
+    {"gdb", "", "hold the guest for gdb, which ends it by continuing", ""},
+};
+
 constexpr FlagSpec kRunFlags[] = {
     {.name = "kernel",
      .section = "Kernel",
@@ -274,9 +282,11 @@ constexpr FlagSpec kRunFlags[] = {
     {.name = "on-hang",
      .type = kOptional,
      .section = "Control",
-     .value = "report",
-     .text = "Before a timeout ends the guest, says where each vCPU stands.",
-     .words = "report",
+     .value = "KEY...",
+     .text = "What to do before a timeout, a panic or a triple fault ends the "
+             "guest. Without a key: report, which crashes get anyway.",
+     .words = "report dump= gdb",
+     .keys = kHangKeys,
      .implied = "report"},
     {.name = "on-reset",
      .section = "Control",

@@ -19,7 +19,7 @@ struct StatusText {
 };
 std::span<const StatusText> ExitStatuses();
 
-// "--[no]rng", "--disk PATH[,KEY...]", "--on-hang [report]".
+// "--[no]rng", "--disk PATH[,KEY...]", "--on-hang [KEY...]".
 std::string FlagSyntax(const FlagSpec& flag);
 // The flag's text with its default and whether it may be repeated.
 std::string FlagText(const FlagSpec& flag);

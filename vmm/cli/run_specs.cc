@@ -317,8 +317,15 @@ absl::StatusOr<std::string> ParseEvents(std::string_view text) {
 
 absl::StatusOr<HangConfig> ParseOnHang(std::string_view text) {
   HangConfig hang;
-  if (text != "report") return Bad("--on-hang", text, "report");
-  hang.report = true;
+  KVMLET_ASSIGN_OR_RETURN(SpecParser spec,
+                          SpecParser::Parse("--on-hang", text, false));
+  KVMLET_ASSIGN_OR_RETURN(hang.report, spec.TakeBool("report"));
+  KVMLET_ASSIGN_OR_RETURN(hang.gdb, spec.TakeBool("gdb"));
+  KVMLET_ASSIGN_OR_RETURN(hang.dump_path, TakeText(spec, "dump"));
+  KVMLET_RETURN_IF_ERROR(spec.Finish());
+  if (!hang.report && !hang.gdb && hang.dump_path.empty()) {
+    return Bad("--on-hang", text, "report, dump=PATH or gdb");
+  }
   return hang;
 }
 

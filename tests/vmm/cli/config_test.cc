@@ -199,5 +199,17 @@ TEST(VmConfigTest, AHangNeedsATimeout) {
   EXPECT_TRUE(config.Validate().ok());
 }
 
+TEST(VmConfigTest, APanicNeedsNoTimeoutToBeDumped) {
+  VmConfig config = Valid();
+  config.on_hang.dump_path = "core";
+  EXPECT_TRUE(config.Validate().ok());
+  config.on_hang.report = true;
+  EXPECT_TRUE(config.Validate().ok());
+  config.on_hang.gdb = true;
+  EXPECT_THAT(ErrorOf(config), StartsWith("--on-hang: gdb"));
+  config.gdb.emplace();
+  EXPECT_TRUE(config.Validate().ok());
+}
+
 }  // namespace
 }  // namespace kvmlet

@@ -277,6 +277,19 @@ TEST(RunFlagsTest, Control) {
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
 }
 
+TEST(RunFlagsTest, OnHang) {
+  const auto all = ParseWith(
+      {"--gdb", "unix:vm.gdb", "--on-hang", "report,dump=a.core,gdb"});
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_TRUE(all->on_hang.report);
+  EXPECT_TRUE(all->on_hang.gdb);
+  EXPECT_EQ(all->on_hang.dump_path, "a.core");
+  const auto dump = ParseWith({"--on-hang", "dump=b.core"});
+  ASSERT_TRUE(dump.ok()) << dump.status();
+  EXPECT_FALSE(dump->on_hang.report || dump->on_hang.gdb);
+  EXPECT_EQ(dump->on_hang.dump_path, "b.core");
+}
+
 TEST(RunFlagsTest, VirtioMem) {
   const auto config =
       ParseWith({"--virtio-mem", "max=8G", "--virtio-mem",

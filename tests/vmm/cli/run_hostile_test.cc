@@ -146,6 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Wrong{"--timeout", "-5s"}, Wrong{"--timeout", "999999999h"},
                     Wrong{"--idle-timeout", "0ms"}, Wrong{"--on-hang", "dump"},
                     Wrong{"--on-hang", "report,gdb"},
+                    Wrong{"--on-hang", "dump="}, Wrong{"--on-hang", "no"},
                     Wrong{"--on-hang", "report"}, Wrong{"--on-reset", "halt"},
                     Wrong{"--exit-code", "bochs"}, Wrong{"--name", "a b"},
                     Wrong{"--name", ""}, Wrong{"--verdict", ""},
