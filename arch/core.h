@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a core file of the guest says in its architecture's own words: ELF's
-// number of the machine, and the notes that hold one vCPU's registers. arch/
-// <isa>/core.cc implements it; vmm/core knows no ISA.
+// number of the machine, and the notes that hold one vCPU's registers, and what
+// its page tables map. arch/<isa>/core.cc implements it; vmm/core knows no ISA.
 //
 // Threads: ReadCoreNotes on the vCPU's thread. Errors: statuses of KVM's
 // refusals. Specification: ELF gABI, "Note Section"; core(5); struct
@@ -16,6 +16,8 @@
 
 #include "absl/status/statusor.h"
 #include "vmm/kvm/kvm_vcpu.h"
+#include "vmm/memory/gpa.h"
+#include "vmm/memory/guest_memory.h"
 
 namespace kvmlet::arch {
 
@@ -32,6 +34,19 @@ uint16_t CoreMachine();
 // thread's. Threads are counted from 1.
 absl::StatusOr<std::vector<CoreNote>> ReadCoreNotes(const KvmVcpu& vcpu,
                                                     uint32_t index);
+
+// What a stretch of virtual addresses maps.
+struct CoreMapping {
+  uint64_t address = 0;
+  Gpa at;
+  uint64_t size = 0;
+  friend bool operator==(const CoreMapping&, const CoreMapping&) = default;
+};
+
+// What the vCPU's page tables map, the kernel's half first, at most so many;
+// none when it does not translate. The tables are the guest's.
+absl::StatusOr<std::vector<CoreMapping>> ReadCoreMappings(
+    const KvmVcpu& vcpu, const GuestMemory& memory, size_t most);
 
 }  // namespace kvmlet::arch
 

@@ -123,7 +123,7 @@ class Machine final : public GuestRequests,
   absl::Status SetBalloon(uint64_t bytes) override;
   absl::StatusOr<uint64_t> BalloonSize() const override;
   absl::StatusOr<std::string> RegistersText() override;
-  absl::Status DumpGuest(const std::string& path) override;
+  absl::Status DumpGuest(const std::string& path, bool paging) override;
   const QomObjects& objects() const override { return objects_; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override;
 

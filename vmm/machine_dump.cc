@@ -12,6 +12,11 @@
 #include "vmm/machine.h"
 
 namespace kvmlet {
+namespace {
+
+constexpr size_t kMostMappings = 32'768;
+
+}  // namespace
 
 absl::StatusOr<std::vector<arch::CoreNote>> Machine::ReadCoreNotes() {
   std::vector<arch::CoreNote> notes;
@@ -27,17 +32,28 @@ absl::StatusOr<std::vector<arch::CoreNote>> Machine::ReadCoreNotes() {
   return notes;
 }
 
-absl::Status Machine::DumpGuest(const std::string& path) {
+absl::Status Machine::DumpGuest(const std::string& path, bool paging) {
   if (state_ == RunState::kPrelaunch) {
     return absl::FailedPreconditionError("the machine has not started");
   }
   PauseVcpus();
   auto notes = ReadCoreNotes();
   absl::Status status = notes.status();
+  std::vector<arch::CoreMapping> mappings;
+  // The kernel's half is the same on each vCPU.
+  if (status.ok() && paging) {
+    vcpus_[0]->RunOnThread([&](KvmVcpu& kvm) {
+      auto all = arch::ReadCoreMappings(kvm, *memory_, kMostMappings);
+      status.Update(all.status());
+      if (all.ok()) mappings = *std::move(all);
+    });
+  }
   if (status.ok()) {
     GuestCore core{.memory = *memory_,
                    .machine = arch::CoreMachine(),
-                   .notes = *std::move(notes)};
+                   .notes = *std::move(notes),
+                   .paging = paging,
+                   .mappings = std::move(mappings)};
     if (debugger_ != nullptr) {
       core.hide = [this](Gpa at, std::span<std::byte> copy) {
         debugger_->breakpoints().Hide(at, copy);

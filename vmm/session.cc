@@ -243,7 +243,7 @@ void Session::OnEnd(Verdict verdict) {
   }
   const std::string& core = config_.on_hang.dump_path;
   if ((crash || hang) && !core.empty()) {
-    const absl::Status status = machine_->DumpGuest(core);
+    const absl::Status status = machine_->DumpGuest(core, /*paging=*/true);
     if (status.ok()) verdict.core = core;
     if (!status.ok()) {
       Tell(absl::StrCat("kvmlet: --on-hang: ", status.message(), "\n"));

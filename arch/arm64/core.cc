@@ -11,6 +11,8 @@
 
 #include "arch/arm64/debug.h"
 #include "arch/arm64/debug_registers.h"
+#include "arch/arm64/kvm_arm.h"
+#include "arch/arm64/paging.h"
 #include "arch/common/core_note.h"
 #include "vmm/base/status_macros.h"
 
@@ -45,6 +47,17 @@ absl::StatusOr<std::vector<CoreNote>> ReadCoreNotes(const KvmVcpu& vcpu,
   notes.push_back(MakeCoreNote("CORE", NT_PRSTATUS, status));
   notes.push_back(MakeCoreNote("CORE", NT_PRFPREG, floating));
   return notes;
+}
+
+absl::StatusOr<std::vector<CoreMapping>> ReadCoreMappings(
+    const KvmVcpu& vcpu, const GuestMemory& memory, size_t most) {
+  using namespace arm64;
+  TranslationRegisters registers;
+  KVMLET_ASSIGN_OR_RETURN(registers.sctlr, GetRegister(vcpu, kRegSctlr));
+  KVMLET_ASSIGN_OR_RETURN(registers.tcr, GetRegister(vcpu, kRegTcr));
+  KVMLET_ASSIGN_OR_RETURN(registers.ttbr0, GetRegister(vcpu, kRegTtbr0));
+  KVMLET_ASSIGN_OR_RETURN(registers.ttbr1, GetRegister(vcpu, kRegTtbr1));
+  return Arm64AddressSpace(registers).Mappings(memory, most);
 }
 
 }  // namespace kvmlet::arch

@@ -4,6 +4,7 @@
 include_guard(GLOBAL)
 include(${CMAKE_SOURCE_DIR}/arch/common/decompress.cmake)
 include(${CMAKE_SOURCE_DIR}/arch/common/fdt.cmake)
+include(${CMAKE_SOURCE_DIR}/arch/common/mapping_walk.cmake)
 kvmlet_library(arm64_description
   SRCS ${CMAKE_CURRENT_LIST_DIR}/boot.cc
        ${CMAKE_CURRENT_LIST_DIR}/debug_registers.cc
@@ -13,4 +14,4 @@ kvmlet_library(arm64_description
        ${CMAKE_CURRENT_LIST_DIR}/kernel_image.cc
        ${CMAKE_CURRENT_LIST_DIR}/paging.cc
   DEPS kvmlet_base kvmlet_memory kvmlet_bus kvmlet_serial kvmlet_platform
-       kvmlet_boot_file kvmlet_fdt_writer)
+       kvmlet_boot_file kvmlet_fdt_writer kvmlet_mapping_walk)

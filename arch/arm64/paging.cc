@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "arch/common/mapping_walk.h"
 
 namespace kvmlet::arch::arm64 {
 namespace {
@@ -183,6 +184,42 @@ std::string Arm64AddressSpace::Explain(const GuestMemory& memory,
   absl::StrAppendFormat(&text, "%#x is at %#x, physical\n", address,
                         page->at.value);
   return text;
+}
+
+std::vector<CoreMapping> Arm64AddressSpace::Mappings(const GuestMemory& memory,
+                                                     size_t most) const {
+  if ((registers_.sctlr & kSctlrTranslates) == 0) return {};
+  MappingWalk walk(memory, most);
+  // The kernel's half first: there may be more mappings than are kept.
+  for (const bool upper : {true, false}) {
+    const std::optional<Half> half =
+        HalfOf(registers_, upper ? 1ull << kUpperHalf : 0);
+    if (!half || half->disabled) continue;
+    const auto decode = [&half](uint64_t entry, int level) -> TableEntry {
+      using Kind = TableEntry::Kind;
+      if ((entry & kValid) == 0) return {};
+      const uint64_t at = AddressIn(*half, entry);
+      const bool more = (entry & kTableOrPage) != 0;
+      const int theirs = kLastLevel + 1 - level;  // the Arm ARM's number
+      if (theirs < kLastLevel && more) return {.kind = Kind::kTable, .at = at};
+      const bool leaf =
+          theirs == kLastLevel ? more : BlockAllowed(*half, theirs);
+      if (!leaf) return {};
+      return {.kind = Kind::kPage, .at = at};
+    };
+    const TableShape shape{.page_bits = half->granule,
+                           .index_bits = half->index_bits(),
+                           .entry_bytes = 8,
+                           .levels = half->levels(),
+                           .decode = decode};
+    const unsigned below =
+        half->granule +
+        half->index_bits() * static_cast<unsigned>(half->levels() - 1);
+    const uint64_t entries = 1ull << (half->address_bits - below);
+    walk.Walk(shape, RootOf(*half), 0, entries,
+              upper ? ~0ull << half->address_bits : 0);
+  }
+  return walk.Take();
 }
 
 }  // namespace kvmlet::arch::arm64

@@ -13,7 +13,9 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "arch/core.h"
 #include "arch/debug.h"
 #include "vmm/memory/guest_memory.h"
 
@@ -35,6 +37,10 @@ class Arm64AddressSpace final : public AddressSpace {
                                 uint64_t address) const override;
   std::string Explain(const GuestMemory& memory,
                       uint64_t address) const override;
+  // All of it, the kernel's half first, at most so many; none when nothing is
+  // translated.
+  std::vector<CoreMapping> Mappings(const GuestMemory& memory,
+                                    size_t most) const;
 
  private:
   std::optional<Page> Find(const GuestMemory& memory, uint64_t address,

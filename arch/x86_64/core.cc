@@ -12,6 +12,7 @@
 
 #include "arch/common/core_note.h"
 #include "arch/x86_64/kvm_x86.h"
+#include "arch/x86_64/paging.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet::arch {
@@ -170,6 +171,16 @@ absl::StatusOr<std::vector<CoreNote>> ReadCoreNotes(const KvmVcpu& vcpu,
   notes.push_back(
       MakeCoreNote("QEMU", kQemuNote, System(regs, sregs, kernel_gs_base)));
   return notes;
+}
+
+absl::StatusOr<std::vector<CoreMapping>> ReadCoreMappings(
+    const KvmVcpu& vcpu, const GuestMemory& memory, size_t most) {
+  KVMLET_ASSIGN_OR_RETURN(const kvm_sregs sregs, vcpu.fd().Get(kGetSregs));
+  const X86AddressSpace space({.cr0 = sregs.cr0,
+                               .cr3 = sregs.cr3,
+                               .cr4 = sregs.cr4,
+                               .efer = sregs.efer});
+  return space.Mappings(memory, most);
 }
 
 }  // namespace kvmlet::arch

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "arch/common/mapping_walk.h"
 
 namespace kvmlet::arch::x86_64 {
 namespace {
@@ -59,6 +60,12 @@ std::optional<uint64_t> LoadEntry(const GuestMemory& memory, uint64_t at,
   return *entry;
 }
 
+uint64_t LargePageAt(const Mode& mode, uint64_t entry) {
+  if (mode.entry_bytes == 8) return entry & kAddressBits;
+  // PSE-36: bits 13 to 20 of a 4 MiB entry are bits 32 to 39.
+  return (entry >> 13 & 0xff) << 32 | (entry & 0xffc00000);
+}
+
 AddressSpace::Page PageAt(uint64_t base, unsigned shift, uint64_t address) {
   const uint64_t size = 1ull << shift;
   const uint64_t offset = address & (size - 1);
@@ -95,12 +102,7 @@ std::optional<AddressSpace::Page> X86AddressSpace::Walk(
     const bool sized = mode.entry_bytes == 8 || (registers_.cr4 & kCr4Pse) != 0;
     if (level == 1) return PageAt(*entry & kAddressBits, shift, address);
     if (level <= mode.largest && sized && (*entry & kPageSize) != 0) {
-      // PSE-36: bits 13 to 20 of a 4 MiB entry are bits 32 to 39.
-      const uint64_t high =
-          mode.entry_bytes == 4 ? (*entry >> 13 & 0xff) << 32 : 0;
-      const uint64_t low =
-          mode.entry_bytes == 4 ? *entry & 0xffc00000 : *entry & kAddressBits;
-      return PageAt(high | low, shift, address);
+      return PageAt(LargePageAt(mode, *entry), shift, address);
     }
     table = *entry & kAddressBits;
   }
@@ -164,6 +166,41 @@ std::string X86AddressSpace::Explain(const GuestMemory& memory,
   absl::StrAppendFormat(&text, "%#x is at %#x, physical\n", address,
                         page->at.value);
   return text;
+}
+
+std::vector<CoreMapping> X86AddressSpace::Mappings(const GuestMemory& memory,
+                                                   size_t most) const {
+  if ((registers_.cr0 & kCr0Paging) == 0) return {};
+  const Mode& mode = ModeOf(registers_);
+  const bool sized = mode.entry_bytes == 8 || (registers_.cr4 & kCr4Pse) != 0;
+  const auto decode = [&mode, sized](uint64_t entry, int level) -> TableEntry {
+    using Kind = TableEntry::Kind;
+    if ((entry & kPresent) == 0) return {};
+    if (level == 1) return {.kind = Kind::kPage, .at = entry & kAddressBits};
+    if (level <= mode.largest && sized && (entry & kPageSize) != 0) {
+      return {.kind = Kind::kPage, .at = LargePageAt(mode, entry)};
+    }
+    return {.kind = Kind::kTable, .at = entry & kAddressBits};
+  };
+  const TableShape shape{.page_bits = 12,
+                         .index_bits = mode.index_bits,
+                         .entry_bytes = mode.entry_bytes,
+                         .levels = mode.levels,
+                         .decode = decode};
+  uint64_t root = registers_.cr3;
+  if (IsolatedTables(memory)) root &= ~kUserTables;
+  root &= mode.root_mask;
+  const uint64_t entries = 1ull << mode.top_bits;
+  MappingWalk walk(memory, most);
+  if (mode.address_mask != ~0ull) {
+    walk.Walk(shape, root, 0, entries, 0);
+    return walk.Take();
+  }
+  // The kernel's half first: there may be more mappings than are kept.
+  const unsigned bits = 12 + 9 * static_cast<unsigned>(mode.levels);
+  walk.Walk(shape, root, entries / 2, entries, ~0ull << (bits - 1));
+  walk.Walk(shape, root, 0, entries / 2, 0);
+  return walk.Take();
 }
 
 }  // namespace kvmlet::arch::x86_64

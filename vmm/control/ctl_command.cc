@@ -144,7 +144,7 @@ absl::StatusOr<CtlCommand> Dump(std::span<const std::string> words) {
   if (error) return Usage(absl::StrFormat("dump: no such path '%s'", words[1]));
   CtlCommand command = Plain("dump-guest-memory");
   command.is_long = true;
-  command.request["arguments"] = {{"paging", false},
+  command.request["arguments"] = {{"paging", true},
                                   {"protocol", "file:" + path.string()}};
   return command;
 }

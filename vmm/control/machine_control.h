@@ -71,9 +71,9 @@ class MachineControl {
   virtual absl::StatusOr<uint64_t> BalloonSize() const = 0;
   // Every vCPU's registers as text, for people; pauses the vCPUs briefly.
   virtual absl::StatusOr<std::string> RegistersText() = 0;
-  // Writes the guest's memory and registers as an ELF core file; the guest
-  // stands still meanwhile.
-  virtual absl::Status DumpGuest(const std::string& path) = 0;
+  // Writes the guest's memory and registers as an ELF core file, with virtual
+  // addresses if `paging`; the guest stands still meanwhile.
+  virtual absl::Status DumpGuest(const std::string& path, bool paging) = 0;
   // The devices' properties; all are there when the machine is built.
   virtual const QomObjects& objects() const = 0;
   // What KVM and the monitor have counted so far: the VM, then each vCPU.

@@ -53,14 +53,11 @@ absl::StatusOr<Json> Dump(MachineControl& machine,
   if (!protocol.starts_with(kFile) || protocol.size() == kFile.size()) {
     return absl::InvalidArgumentError("protocol is file:PATH");
   }
-  if (arguments.Boolean("paging")) {
-    return absl::InvalidArgumentError(
-        "the file has physical addresses only: set paging to false");
-  }
   if (arguments.MaybeString("format").value_or("elf") != "elf") {
     return absl::InvalidArgumentError("format is elf");
   }
-  return Done(machine.DumpGuest(protocol.substr(kFile.size())));
+  return Done(machine.DumpGuest(protocol.substr(kFile.size()),
+                                arguments.Boolean("paging")));
 }
 
 void RegisterQueries(QmpRegistry& registry, MachineControl& machine) {

@@ -13,6 +13,7 @@
 #include "vmm/base/status_macros.h"
 #include "vmm/core/core_output.h"
 #include "vmm/core/memory_copier.h"
+#include "vmm/core/virtual_segments.h"
 #include "vmm/memory/populated.h"
 
 namespace kvmlet {
@@ -23,6 +24,7 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kMostSegments = PN_XNUM - 1;
 // Program headers for what unreadable pages cut apart.
 constexpr uint64_t kSpareSegments = 64;
+constexpr uint64_t kMostVirtualSegments = 40'000;
 // A guest's note is one of its pages, and a bit, of at most 64 KiB.
 constexpr uint64_t kMostVmcoreinfo = 68 << 10;
 constexpr char kVmcoreinfo[] = "VMCOREINFO";
@@ -84,6 +86,20 @@ std::vector<Source> Sources(const GuestMemory& memory) {
   return sources;
 }
 
+// The memory of the file, which has the sources one after the other.
+std::vector<CoreRange> Ranges(const std::vector<Source>& sources) {
+  std::vector<CoreRange> ranges;
+  uint64_t offset = 0;
+  for (const Source& source : sources) {
+    ranges.push_back({.base = source.region.base,
+                      .size = source.region.size,
+                      .offset = offset});
+    offset += source.region.size;
+  }
+  std::ranges::sort(ranges, {}, &CoreRange::base);
+  return ranges;
+}
+
 bool IsZero(std::span<const std::byte> bytes) {
   return bytes.empty() ||
          (bytes[0] == std::byte{0} &&
@@ -115,6 +131,7 @@ class Writer {
   uint64_t notes_offset_ = 0;
   uint64_t spare_segments_ = kSpareSegments;
   std::vector<Elf64_Phdr> segments_;
+  std::vector<Elf64_Phdr> virtual_segments_;
   std::vector<std::byte> notes_;
 };
 
@@ -124,6 +141,7 @@ void Writer::AddSegment(Gpa at, uint64_t offset, uint64_t size) {
   segment.p_type = PT_LOAD;
   segment.p_flags = PF_R | PF_W | PF_X;
   segment.p_offset = offset;
+  if (core_.paging && core_.mappings.empty()) segment.p_vaddr = at.value;
   segment.p_paddr = at.value;
   segment.p_filesz = size;
   segment.p_memsz = size;
@@ -226,7 +244,8 @@ absl::Status Writer::WriteHeaders(uint64_t notes_room) {
   header.e_phoff = sizeof(header);
   header.e_ehsize = sizeof(header);
   header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = static_cast<Elf64_Half>(segments_.size() + 1);
+  header.e_phnum =
+      static_cast<Elf64_Half>(segments_.size() + virtual_segments_.size() + 1);
   Elf64_Phdr notes{};
   notes.p_type = PT_NOTE;
   notes.p_offset = notes_offset_;
@@ -235,6 +254,10 @@ absl::Status Writer::WriteHeaders(uint64_t notes_room) {
   if (notes_.size() > notes_room) {
     return absl::InternalError("a core file's notes outgrew their room");
   }
+  // gdb takes the first segment that has an address: the physical ones, which
+  // are all at 0 or none, come last.
+  segments_.insert(segments_.begin(), virtual_segments_.begin(),
+                   virtual_segments_.end());
   segments_.insert(segments_.begin(), notes);
   KVMLET_RETURN_IF_ERROR(output_.WriteAt(0, BytesOf(header)));
   KVMLET_RETURN_IF_ERROR(
@@ -244,7 +267,10 @@ absl::Status Writer::WriteHeaders(uint64_t notes_room) {
 
 absl::StatusOr<GuestCoreSummary> Writer::Write(const std::string& path) {
   const std::vector<Source> sources = Sources(core_.memory);
-  const uint64_t segments = sources.size() + 1 + kSpareSegments;
+  virtual_segments_ =
+      VirtualSegments(core_.mappings, Ranges(sources), kMostVirtualSegments);
+  const uint64_t fixed = sources.size() + 1 + kSpareSegments;
+  const uint64_t segments = fixed + virtual_segments_.size();
   if (segments > kMostSegments) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "dump ", path, ": the guest's memory is plugged in ", sources.size(),
@@ -258,6 +284,9 @@ absl::StatusOr<GuestCoreSummary> Writer::Write(const std::string& path) {
   notes_offset_ = sizeof(Elf64_Ehdr) + segments * sizeof(Elf64_Phdr);
   const uint64_t notes_room = notes_.size() + kMostVmcoreinfo + kPage;
   source_offset_ = Up(notes_offset_ + notes_room, kPage);
+  for (Elf64_Phdr& segment : virtual_segments_) {
+    segment.p_offset += source_offset_;
+  }
   for (const Source& source : sources) {
     KVMLET_RETURN_IF_ERROR(WriteSource(source));
     source_offset_ += source.region.size;

@@ -9,7 +9,7 @@
 // the reason; the file is then as it was before, or is not there. What is in
 // memory is the guest's: nothing of it is trusted. Specification: ELF gABI,
 // "Program Header" and "Note Section"; QEMU's dump-guest-memory with
-// paging=false, whose p_vaddr of 0 its readers know; the kernel's
+// paging=false, whose p_vaddr of 0 its readers know, or true; the kernel's
 // kernel/vmcore_info.c.
 #ifndef KVMLET_VMM_CORE_GUEST_CORE_H_
 #define KVMLET_VMM_CORE_GUEST_CORE_H_
@@ -32,6 +32,9 @@ struct GuestCore {
   uint16_t machine = 0;  // arch::CoreMachine()
   // Every vCPU's, in order.
   std::vector<arch::CoreNote> notes{};
+  // With virtual addresses: these, or, when there are none, the physical ones.
+  bool paging = false;
+  std::vector<arch::CoreMapping> mappings{};
   // Takes out of a copy of the memory at this address what is not the guest's:
   // a debugger's breakpoints. May be null.
   std::function<void(Gpa, std::span<std::byte>)> hide{};

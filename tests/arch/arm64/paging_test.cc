@@ -158,5 +158,29 @@ TEST_F(Arm64PagingTest, TheWalkIsExplained) {
   EXPECT_THAT(text, HasSubstr("not mapped"));
 }
 
+TEST_F(Arm64PagingTest, MappingsAreListedTheKernelsFirst) {
+  Set(0x10000, 0, 0x11000 | kTable);
+  Set(0x11000, 1, 0x40000000 | kBlock);
+  Set(0x20000, 256, 0x21000 | kTable);
+  Set(0x21000, 0, 0x22000 | kTable);
+  Set(0x22000, 0, 0x23000 | kTable);
+  Set(0x22000, 1, 0x200000 | kBlock | kAttributes);
+  Set(0x23000, 0, 0x5000 | kPage | kAttributes);
+  Set(0x23000, 1, 0x6000 | kPage | kAttributes);
+  Set(0x23000, 3, 0x9000 | kPage | kAttributes);
+  const Arm64AddressSpace space({.sctlr = 1,
+                                 .tcr = Sizes(16, 16) | kGranule4,
+                                 .ttbr0 = ttbr0_,
+                                 .ttbr1 = ttbr1_});
+  const std::vector<CoreMapping> expected = {
+      {kKernel, Gpa{0x5000}, 0x2000},
+      {kKernel + 0x3000, Gpa{0x9000}, 0x1000},
+      {kKernel + 0x200000, Gpa{0x200000}, 0x200000},
+      {0x40000000, Gpa{0x40000000}, 0x40000000}};
+  EXPECT_EQ(space.Mappings(*memory_, 100), expected);
+  EXPECT_THAT(Arm64AddressSpace({}).Mappings(*memory_, 100),
+              testing::IsEmpty());
+}
+
 }  // namespace
 }  // namespace kvmlet::arch::arm64

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # gdb and a Debian kernel: stops, breakpoints, watchpoints, steps, a guest with a debugger of its own,
-# a reboot, clean ends.
+# a reboot, clean ends, a core file.
 . "$(dirname "$0")/../lib.sh"
 
 # The guest waits while gdb talks.
@@ -127,6 +127,34 @@ check_boot() {
     assert_equal 'the disk' "$(head -c 4 disk)" 'done'
 }
 
+# A kernel that panicked, afterwards: its own address for its banner is in the file, with KASLR.
+check_core() {
+    needs_tool readelf
+    guest "sysctl -w kernel.kptr_restrict=0 >/dev/null
+        echo '== kallsyms'; grep -E ' [tTdDbBrR] (linux_banner|panic)\$' /proc/kallsyms
+        echo '== ready'
+        echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60" \
+        --cpus 2 --memory 256M --on-hang dump=guest.core
+    assert_status 80
+    assert_json core guest.core
+    section kallsyms >kallsyms
+    python3 "$DEBUG/kallsyms_elf.py" kallsyms syms.elf
+    readelf -nW guest.core >notes
+    assert_grep 'VMCOREINFO' notes
+    assert_equal 'vCPUs in the file' "$(grep -c NT_PRSTATUS notes)" 2
+    timeout 120 gdb -nx -batch syms.elf -c guest.core -ex 'info threads' -ex 'x/s &linux_banner' \
+        -ex 'x/i $pc' >gdb.out 2>&1 </dev/null || fail "gdb ended with status $?: $(tail -n 1 gdb.out)"
+    cat gdb.out
+    assert_grep 'LWP 2' gdb.out
+    assert_grep '"Linux version 6' gdb.out
+    assert_no_grep 'Cannot access memory' gdb.out
+    local size used
+    size=$(stat -c %s guest.core) used=$(($(stat -c %b guest.core) * 512))
+    [ "$used" -lt "$size" ] || fail "the file has no holes: $used bytes of $size"
+    rm guest.core
+}
+
 command -v gdb >/dev/null || { report SKIP all "gdb is not installed" && exit 0; }
 run_test running check_running
 run_test boot check_boot
+run_test core check_core

@@ -62,7 +62,7 @@ TEST(CtlCommandTest, ResizeDiskTakesOneId) {
 
 TEST(CtlCommandTest, DumpNamesTheFileAsTheCallerSeesIt) {
   EXPECT_EQ(Request({"dump", "/a/b c"}),
-            R"({"arguments":{"paging":false,"protocol":"file:/a/b c"},)"
+            R"({"arguments":{"paging":true,"protocol":"file:/a/b c"},)"
             R"("execute":"dump-guest-memory"})");
   EXPECT_THAT(Request({"dump", "core"}),
               HasSubstr(std::filesystem::current_path().string() + "/core\""));

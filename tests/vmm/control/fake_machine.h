@@ -80,9 +80,9 @@ class FakeMachine : public MachineControl {
     if (!error.ok()) return error;
     return registers;
   }
-  absl::Status DumpGuest(const std::string& path) override {
+  absl::Status DumpGuest(const std::string& path, bool paging) override {
     if (!error.ok()) return error;
-    dumps.push_back(path);
+    dumps.push_back(paging ? path + " with paging" : path);
     return absl::OkStatus();
   }
   const QomObjects& objects() const override { return qom; }

@@ -150,5 +150,40 @@ TEST_F(PagingTest, HostileTables) {
               HasSubstr("outside RAM"));
 }
 
+TEST_F(PagingTest, MappingsAreListedTheKernelsFirst) {
+  constexpr uint64_t kKernel = 0xffff800000000000;
+  Set(0x1000, 0, 0x7000 | kPresent);
+  Set(0x7000, 1, 0x40000000 | kLarge);
+  Set(0x1000, 256, 0x2000 | kPresent);
+  Set(0x2000, 0, 0x3000 | kPresent);
+  Set(0x3000, 0, 0x4000 | kPresent);
+  Set(0x3000, 1, 0x200000 | kLarge);
+  Set(0x4000, 0, 0x5000 | kPresent);
+  Set(0x4000, 1, 0x6000 | kPresent);
+  Set(0x4000, 3, 0x9000 | kPresent);
+  const X86AddressSpace space(Long(0x1000));
+  const std::vector<CoreMapping> expected = {
+      {kKernel, Gpa{0x5000}, 0x2000},
+      {kKernel + 0x3000, Gpa{0x9000}, 0x1000},
+      {kKernel + 0x200000, Gpa{0x200000}, 0x200000},
+      {0x40000000, Gpa{0x40000000}, 0x40000000}};
+  EXPECT_EQ(space.Mappings(*memory_, 100), expected);
+  EXPECT_THAT(space.Mappings(*memory_, 2), testing::SizeIs(2));
+  EXPECT_THAT(X86AddressSpace({}).Mappings(*memory_, 100), testing::IsEmpty());
+}
+
+TEST_F(PagingTest, MappingsOfHostileTablesEnd) {
+  // Each entry of the top table leads to it.
+  for (uint64_t i = 0; i < 512; ++i) Set(0x1000, i, 0x1000 | kPresent);
+  const X86AddressSpace space(Long(0x1000));
+  EXPECT_THAT(space.Mappings(*memory_, 100'000),
+              testing::SizeIs(testing::Le(512u)));
+  // And each to memory that is not there.
+  for (uint64_t i = 0; i < 512; ++i) {
+    Set(0x1000, i, 0x100000000 + (i << 12) + kPresent);
+  }
+  EXPECT_THAT(space.Mappings(*memory_, 100), testing::IsEmpty());
+}
+
 }  // namespace
 }  // namespace kvmlet::arch::x86_64
