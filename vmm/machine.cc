@@ -265,6 +265,7 @@ absl::Status Machine::ResetGuest() {
   // From here on nobody asks for anything: what was asked before is void.
   ++boot_;
   requested_ = false;
+  crash_.reset();
   verdict_port_->Reset();
   KVMLET_RETURN_IF_ERROR(platform_->Reset());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->UnmapMemory());

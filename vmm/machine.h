@@ -103,6 +103,9 @@ class Machine final : public GuestRequests,
   bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
   void OnDebugStop(uint32_t vcpu) override;
 
+  // It crashed or hung, and the debugger has it.
+  bool held() const { return crash_.has_value(); }
+
   // Null without --gdb.
   Debugger* debugger() const { return debugger_.get(); }
 

@@ -40,9 +40,11 @@ absl::Status Machine::DumpGuest(const std::string& path, bool paging) {
   auto notes = ReadCoreNotes();
   absl::Status status = notes.status();
   std::vector<arch::CoreMapping> mappings;
-  // The kernel's half is the same on each vCPU.
-  if (status.ok() && paging) {
-    vcpus_[0]->RunOnThread([&](KvmVcpu& kvm) {
+  // The kernel's half is the same on each vCPU that has paging; one that is at
+  // its reset state, as after a triple fault on AMD, has none.
+  for (const auto& vcpu : vcpus_) {
+    if (!status.ok() || !paging || !mappings.empty()) break;
+    vcpu->RunOnThread([&](KvmVcpu& kvm) {
       auto all = arch::ReadCoreMappings(kvm, *memory_, kMostMappings);
       status.Update(all.status());
       if (all.ok()) mappings = *std::move(all);

@@ -138,6 +138,7 @@ void Session::CloseConsoles() {
 
 absl::Status Session::WatchSignals() {
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // what ulimit -f forbids is an error
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : kEndSignals) {
@@ -242,7 +243,7 @@ void Session::OnEnd(Verdict verdict) {
     verdict.registers = machine_->RegistersText().value_or(std::string());
   }
   const std::string& core = config_.on_hang.dump_path;
-  if ((crash || hang) && !core.empty()) {
+  if ((crash || hang || machine_->held()) && !core.empty()) {
     const absl::Status status = machine_->DumpGuest(core, /*paging=*/true);
     if (status.ok()) verdict.core = core;
     if (!status.ok()) {

@@ -47,7 +47,8 @@ void MappingWalk::WalkTable(const TableShape& shape, int level, uint64_t table,
 void MappingWalk::Add(uint64_t address, uint64_t at, uint64_t size) {
   if (!mappings_.empty()) {
     CoreMapping& last = mappings_.back();
-    if (last.address + last.size == address &&
+    // None goes on at 0 after the end of all addresses.
+    if (address != 0 && last.address + last.size == address &&
         last.at.value + last.size == at) {
       last.size += size;
       return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lists what page tables map, whatever their format: in order of virtual
-// addresses, neighbours that continue each other as one. A table counts where
+// Lists what page tables map, whatever their format: every walk in order of
+// virtual addresses, neighbours that continue each other as one. A table counts where
 // it is met first: one that is met again, as in a shadow that is all one page,
 // or in tables that lead to themselves, adds nothing.
 //

@@ -196,9 +196,11 @@ std::vector<CoreMapping> X86AddressSpace::Mappings(const GuestMemory& memory,
     walk.Walk(shape, root, 0, entries, 0);
     return walk.Take();
   }
-  // The kernel's half first: there may be more mappings than are kept.
+  // There may be more mappings than are kept: the kernel's image at the top
+  // first, then the rest of its half, where vmalloc has most of them.
   const unsigned bits = 12 + 9 * static_cast<unsigned>(mode.levels);
-  walk.Walk(shape, root, entries / 2, entries, ~0ull << (bits - 1));
+  walk.Walk(shape, root, entries - 1, entries, ~0ull << (bits - 9));
+  walk.Walk(shape, root, entries / 2, entries - 1, ~0ull << (bits - 1));
   walk.Walk(shape, root, 0, entries / 2, 0);
   return walk.Take();
 }

@@ -13,6 +13,7 @@ LIBRARIES="
 
 TOOLS="
     g++ cmake ninja-build ccache    # compiler, build system; ccache makes rebuilds of another preset cheap
+    binutils                        # readelf, which reads core files in the tests
     device-tree-compiler            # dtc, which reads every device tree in the tests
     clang libclang-rt-14-dev|libclang-rt-dev clang-format clang-tidy  # fuzz targets, style checks
     acpica-tools                    # iasl, which reads every ACPI table in the tests
@@ -35,7 +36,7 @@ CROSS_TOOLS="
 LAB_PACKAGES="
     base-files base-passwd bash dash coreutils libc-bin ncurses-base hostname debianutils
     util-linux mount procps kmod iproute2 sed grep mawk findutils diffutils tar gzip cpio
-    busybox-static pciutils e2fsprogs device-tree-compiler gdb passt python3 strace tmux
+    busybox-static pciutils e2fsprogs device-tree-compiler binutils gdb passt python3 strace tmux
 "
 PACKAGES="$LIBRARIES $TOOLS"
 [ "$(host_arch)" = arm64 ] || PACKAGES="$PACKAGES $CROSS_TOOLS"

@@ -74,6 +74,8 @@ absl::Status CoreOutput::Finish(uint64_t size) {
   if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
     return Error(errno);
   }
+  // A file system that tells of its errors late has the older file until then.
+  if (::fsync(fd_.get()) != 0) return Error(errno);
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) return Error(errno);
   temporary_.clear();
   return absl::OkStatus();

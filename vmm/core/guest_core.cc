@@ -267,16 +267,17 @@ absl::Status Writer::WriteHeaders(uint64_t notes_room) {
 
 absl::StatusOr<GuestCoreSummary> Writer::Write(const std::string& path) {
   const std::vector<Source> sources = Sources(core_.memory);
-  virtual_segments_ =
-      VirtualSegments(core_.mappings, Ranges(sources), kMostVirtualSegments);
   const uint64_t fixed = sources.size() + 1 + kSpareSegments;
-  const uint64_t segments = fixed + virtual_segments_.size();
-  if (segments > kMostSegments) {
+  if (fixed > kMostSegments) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "dump ", path, ": the guest's memory is plugged in ", sources.size(),
         " pieces, more than a core file has room for; larger blocks of "
         "--virtio-mem make fewer"));
   }
+  virtual_segments_ = VirtualSegments(
+      core_.mappings, Ranges(sources),
+      std::min(kMostVirtualSegments, kMostSegments - fixed));
+  const uint64_t segments = fixed + virtual_segments_.size();
   for (const arch::CoreNote& note : core_.notes) {
     AppendNote(notes_, note.name, note.type, note.data);
   }

@@ -11,6 +11,11 @@
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
+namespace {
+
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
 
 absl::StatusOr<MemoryCopier> MemoryCopier::Create() {
   UniqueFd fd(::memfd_create("core-buffer", MFD_CLOEXEC));
@@ -26,10 +31,17 @@ std::span<std::byte> MemoryCopier::Copy(const std::byte* from,
                                         uint64_t size) const {
   size = std::min(size, kMost);
   uint64_t done = 0;
+  // Whole at first; where a system copies all or nothing, a page at a time.
+  uint64_t step = size;
   while (done < size) {
     const ssize_t n =
-        ::pwrite(fd_.get(), from + done, size - done, static_cast<off_t>(done));
+        ::pwrite(fd_.get(), from + done, std::min(step, size - done),
+                 static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
+    if (n <= 0 && step > kPage) {
+      step = kPage;
+      continue;
+    }
     if (n <= 0) break;
     done += static_cast<uint64_t>(n);
   }

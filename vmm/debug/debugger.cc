@@ -50,7 +50,8 @@ void Debugger::Detach(bool stay_stopped) {
     vcpus_[i]->set_action({.kind = VcpuAction::Kind::kContinue});
   }
   if (stay_stopped) return;
-  if (std::exchange(crashed_, false)) return target_.EndCrashed();
+  const bool pending = std::exchange(pending_crash_, std::nullopt).has_value();
+  if (std::exchange(crashed_, false) || pending) return target_.EndCrashed();
   ForgetSpaces();
   stopped_ = false;
   ++generation_;

@@ -142,7 +142,7 @@ check_core() {
     readelf -nW guest.core >notes
     assert_grep 'VMCOREINFO' notes
     assert_equal 'vCPUs in the file' "$(grep -c NT_PRSTATUS notes)" 2
-    timeout 120 gdb -nx -batch syms.elf -c guest.core -ex 'info threads' -ex 'x/s &linux_banner' \
+    timeout 300 gdb -nx -batch syms.elf -c guest.core -ex 'info threads' -ex 'x/s &linux_banner' \
         -ex 'x/i $pc' >gdb.out 2>&1 </dev/null || fail "gdb ended with status $?: $(tail -n 1 gdb.out)"
     cat gdb.out
     assert_grep 'LWP 2' gdb.out

@@ -162,6 +162,15 @@ TEST_F(SoftwareBreakpointTest, ACrashIsToldAndThenEndsTheMachine) {
   EXPECT_TRUE(target_.ended_);
 }
 
+// A limit of time may pass while gdb looks at the guest.
+TEST_F(SoftwareBreakpointTest, ACrashOfAStoppedGuestEndsItWhenGdbLeaves) {
+  EXPECT_TRUE(debugger_->OnCrash(DebugSignal::kHang, 0, true));
+  EXPECT_FALSE(target_.ended_);
+  session_.reset();
+  debugger_->Detach(/*stay_stopped=*/false);
+  EXPECT_TRUE(target_.ended_);
+}
+
 // As arm64 does it: the access is still to come, and hits again.
 TEST_F(SoftwareBreakpointTest, GoingOnPassesAWatchpointThatStopsBefore) {
   arch_->caps_.watch_before_access = true;
