@@ -76,21 +76,21 @@ absl::Status PciRoot::AddTo(Bus& mmio) {
   return mmio.Add(windows_.mmio64, aperture64_);
 }
 
-absl::StatusOr<PciAddress> PciRoot::ChooseAddress(
-    std::optional<PciAddress> at) {
-  if (at) {
-    CHECK(at->device < kMaxDevices && at->function < kMaxFunctions);
-    if (At(*at) == nullptr) return *at;
-    return absl::AlreadyExistsError(absl::StrFormat(
-        "PCI address 00:%02x.%u is taken", at->device, at->function));
+bool PciRoot::IsFree(uint8_t slot) const {
+  return At({slot, 0}) == nullptr && !IsMultiFunction(slot);
+}
+
+absl::StatusOr<PciAddress> PciRoot::ChooseSlot(uint32_t slots) const {
+  for (uint8_t slot = 0; slot < kMaxDevices; ++slot) {
+    if ((slots >> slot & 1) != 0 && IsFree(slot)) return PciAddress{slot, 0};
   }
-  for (uint8_t slot = 1; slot < kMaxDevices; ++slot) {
-    if (!IsMultiFunction(slot) && At({slot, 0}) == nullptr) {
-      return PciAddress{slot, 0};
-    }
+  if (slots == kAllSlots) {
+    return absl::ResourceExhaustedError(
+        "all 31 PCI slots are in use: give fewer device flags");
   }
   return absl::ResourceExhaustedError(
-      "all 31 PCI slots are in use: give fewer device flags");
+      "all PCI slots that the guest knows as places for new devices are in "
+      "use: remove a device, or restart the guest");
 }
 
 absl::StatusOr<std::unique_ptr<IrqLine>> PciRoot::MakePin(uint32_t number) {
@@ -111,6 +111,7 @@ absl::StatusOr<std::vector<uint64_t>> PciRoot::AllocateBars(
     if (bar.is_64bit) address = space64_.Allocate(bar.size);
     if (!address) address = space32_.Allocate(bar.size);
     if (!address) {
+      FreeBars(addresses);
       return absl::ResourceExhaustedError(absl::StrFormat(
           "%s: no room for a %u KiB BAR in the PCI address windows",
           std::string(device.name()), bar.size >> 10));
@@ -120,10 +121,39 @@ absl::StatusOr<std::vector<uint64_t>> PciRoot::AllocateBars(
   return addresses;
 }
 
+// The windows do not overlap: an address is in one of them.
+void PciRoot::FreeBars(const std::vector<uint64_t>& addresses) {
+  for (const uint64_t address : addresses) {
+    space32_.Free(address);
+    space64_.Free(address);
+  }
+}
+
 absl::StatusOr<PciAddress> PciRoot::Add(std::unique_ptr<PciDevice> device,
                                         std::optional<PciAddress> at) {
   const std::lock_guard lock(mutex_);
-  KVMLET_ASSIGN_OR_RETURN(const PciAddress address, ChooseAddress(at));
+  if (!at) {
+    KVMLET_ASSIGN_OR_RETURN(at, ChooseSlot(kAllSlots));
+  }
+  CHECK(at->device < kMaxDevices && at->function < kMaxFunctions);
+  if (At(*at) != nullptr) {
+    return absl::AlreadyExistsError(absl::StrFormat(
+        "PCI address 00:%02x.%u is taken", at->device, at->function));
+  }
+  return AddLocked(std::move(device), *at);
+}
+
+absl::StatusOr<PciAddress> PciRoot::AddRemovable(
+    std::unique_ptr<PciDevice>&& device, uint32_t slots) {
+  const std::lock_guard lock(mutex_);
+  KVMLET_ASSIGN_OR_RETURN(const PciAddress address, ChooseSlot(slots));
+  KVMLET_RETURN_IF_ERROR(AddLocked(std::move(device), address).status());
+  removable_ |= 1u << address.device;
+  return address;
+}
+
+absl::StatusOr<PciAddress> PciRoot::AddLocked(
+    std::unique_ptr<PciDevice>&& device, PciAddress address) {
   PciSlot slot{.address = address,
                .interrupts = &interrupts_,
                .doorbells = &doorbells_,
@@ -134,12 +164,37 @@ absl::StatusOr<PciAddress> PciRoot::Add(std::unique_ptr<PciDevice> device,
     KVMLET_ASSIGN_OR_RETURN(slot.intx, MakePin(slot.intx_number));
   }
   KVMLET_RETURN_IF_ERROR(device->Attach(std::move(slot)));
-  KVMLET_ASSIGN_OR_RETURN(const std::vector<uint64_t> addresses,
+  KVMLET_ASSIGN_OR_RETURN(std::vector<uint64_t> addresses,
                           AllocateBars(*device));
   device->PlaceBars(addresses);
+  placed_[address.requester_id()] = std::move(addresses);
   At(address) = std::move(device);
   SyncBars(*At(address));
   return address;
+}
+
+std::unique_ptr<PciDevice> PciRoot::Remove(PciAddress address) {
+  const std::lock_guard lock(mutex_);
+  CHECK((removable_ >> address.device & 1) != 0 && address.function == 0);
+  std::unique_ptr<PciDevice> device = std::move(At(address));
+  for (const BarSpec& bar : device->bars()) {
+    map_.Set(*device, bar, std::nullopt);
+  }
+  FreeBars(placed_[address.requester_id()]);
+  placed_.erase(address.requester_id());
+  removable_ &= ~(1u << address.device);
+  return device;
+}
+
+uint32_t PciRoot::HotplugSlots(uint32_t spare) const {
+  const std::lock_guard lock(mutex_);
+  uint32_t slots = removable_;
+  for (uint8_t slot = 1; slot < kMaxDevices && spare > 0; ++slot) {
+    if (!IsFree(slot)) continue;
+    slots |= 1u << slot;
+    --spare;
+  }
+  return slots;
 }
 
 PciDevice* PciRoot::Find(PciAddress address) {
@@ -147,7 +202,7 @@ PciDevice* PciRoot::Find(PciAddress address) {
   return At(address).get();
 }
 
-bool PciRoot::IsMultiFunction(uint8_t device) {
+bool PciRoot::IsMultiFunction(uint8_t device) const {
   for (uint8_t function = 1; function < kMaxFunctions; ++function) {
     if (At({device, function}) != nullptr) return true;
   }

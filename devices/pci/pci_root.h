@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one PCI root bus: it owns the functions, assigns their BARs and
-// interrupts while the machine is built, and gives the guest configuration
-// accesses (ECAM, and what ConfigPorts adds) and the BAR windows.
+// interrupts as they come, and gives the guest configuration accesses (ECAM,
+// and what ConfigPorts adds) and the BAR windows.
 //
-// Threads: Create, Add and AddTo while the machine is built; everything else
-// from any thread. Its lock serialises configuration accesses and is held
-// while a function's configuration members are called; BAR accesses take no
-// lock of the root's.
+// Threads: Create and AddTo while the machine is built; everything else from
+// any thread, Remove and Reset while no vCPU runs. Its lock serialises
+// configuration accesses and is held while a function's configuration members
+// are called; BAR accesses take no lock of the root's.
 // Specification: PCI Express Base 4.0, section 7.2.2 (ECAM).
 #ifndef KVMLET_DEVICES_PCI_PCI_ROOT_H_
 #define KVMLET_DEVICES_PCI_PCI_ROOT_H_
@@ -20,6 +20,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -48,6 +49,9 @@ class PciRoot {
   // several may share one.
   using IntxRouting = std::function<uint32_t(uint32_t slot, uint32_t pin)>;
 
+  // A bit each, but the host bridge's.
+  static constexpr uint32_t kAllSlots = ~uint32_t{1};
+
   // With the host bridge at 00:00.0. `interrupts` and `doorbells` outlive it.
   static absl::StatusOr<std::unique_ptr<PciRoot>> Create(
       const PciWindows& windows, InterruptRouter& interrupts,
@@ -60,6 +64,15 @@ class PciRoot {
   // at function 0 of the first free slot. Returns where it is.
   absl::StatusOr<PciAddress> Add(std::unique_ptr<PciDevice> device,
                                  std::optional<PciAddress> at = std::nullopt);
+  // The same for a function that may leave again, alone in its slot: one of
+  // these, a bit each. On an error the caller has it still.
+  absl::StatusOr<PciAddress> AddRemovable(std::unique_ptr<PciDevice>&& device,
+                                          uint32_t slots = kAllSlots);
+  // Takes such a function off the bus, and its place becomes free. No vCPU
+  // runs: one may be in a call of the function otherwise.
+  std::unique_ptr<PciDevice> Remove(PciAddress address);
+  // The slots with a function that may leave, and the first `spare` free ones.
+  uint32_t HotplugSlots(uint32_t spare) const;
   // Adds ECAM and both BAR windows to the MMIO bus.
   absl::Status AddTo(Bus& mmio);
 
@@ -77,7 +90,8 @@ class PciRoot {
   IoDevice& ecam() { return *ecam_; }
   IoDevice& aperture32() { return aperture32_; }
   IoDevice& aperture64() { return aperture64_; }
-  // Null when there is none. Functions live as long as the root.
+  // Null when there is none. Functions live as long as the root, or until they
+  // are removed.
   PciDevice* Find(PciAddress address);
 
  private:
@@ -86,10 +100,17 @@ class PciRoot {
   std::unique_ptr<PciDevice>& At(PciAddress address) {
     return functions_[address.requester_id()];
   }
-  absl::StatusOr<PciAddress> ChooseAddress(std::optional<PciAddress> at);
+  const PciDevice* At(PciAddress address) const {
+    return functions_[address.requester_id()].get();
+  }
+  absl::StatusOr<PciAddress> AddLocked(std::unique_ptr<PciDevice>&& device,
+                                       PciAddress address);
+  bool IsFree(uint8_t slot) const;
+  absl::StatusOr<PciAddress> ChooseSlot(uint32_t slots) const;
   absl::StatusOr<std::unique_ptr<IrqLine>> MakePin(uint32_t number);
   absl::StatusOr<std::vector<uint64_t>> AllocateBars(const PciDevice& device);
-  bool IsMultiFunction(uint8_t device);
+  void FreeBars(const std::vector<uint64_t>& addresses);
+  bool IsMultiFunction(uint8_t device) const;
   void SyncBars(PciDevice& device);
 
   const PciWindows windows_;
@@ -103,7 +124,10 @@ class PciRoot {
   PciAperture aperture64_;
   std::unique_ptr<IoDevice> ecam_;
   std::map<uint32_t, std::unique_ptr<SharedLine>> lines_;  // by number
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  uint32_t removable_ = 0;  // slots; guarded by mutex_
+  // Where BARs were placed, by requester id; guarded by mutex_.
+  std::map<uint32_t, std::vector<uint64_t>> placed_;
   // By requester id. After the lines: a function lowers its pin as it dies.
   std::array<std::unique_ptr<PciDevice>, kMaxDevices * kMaxFunctions>
       functions_;  // guarded by mutex_

@@ -265,5 +265,66 @@ TEST_F(PciRootTest, AccessesAcrossFunctionsAreSafe) {
   EXPECT_EQ(Config(0, 4), 0x56781234u);
 }
 
+TEST_F(PciRootTest, ARemovedFunctionLeavesItsPlaceFree) {
+  for (int round = 0; round < 100; ++round) {
+    const auto at = root_->AddRemovable(
+        std::make_unique<FakePciDevice>(std::vector<BarSpec>{
+            {.index = 0, .size = kWindowSize / 2},
+            {.index = 2, .size = kWindowSize / 2, .is_64bit = true}}),
+        1u << 9);
+    ASSERT_TRUE(at.ok()) << at.status();
+    EXPECT_EQ(*at, (PciAddress{9, 0}));
+    EXPECT_EQ(Read(kWindow64 + 4, 4), 0x20004u);
+    {
+      const auto device = root_->Remove(*at);
+      ASSERT_NE(device, nullptr);
+      EXPECT_THAT(static_cast<FakePciDevice&>(*device).mapped, IsEmpty());
+    }
+    EXPECT_EQ(root_->Find(*at), nullptr);
+    EXPECT_EQ(Read(Ecam(*at, 0), 4), 0xffffffffu);
+    EXPECT_EQ(Read(kWindow32, 4), 0xffffffffu);
+    EXPECT_EQ(Read(kWindow64 + 4, 4), 0xffffffffu);
+  }
+  EXPECT_EQ(interrupts_.line_count(), 1u);
+}
+
+TEST_F(PciRootTest, ARemovedFunctionLowersItsPin) {
+  auto function = std::make_unique<FakePciDevice>();
+  FakePciDevice& device = *function;
+  const auto at = root_->AddRemovable(std::move(function));
+  ASSERT_TRUE(at.ok());
+  device.SetIntx(true);
+  ASSERT_TRUE(interrupts_.line(0).asserted);
+  root_->Remove(*at);
+  EXPECT_FALSE(interrupts_.line(0).asserted);
+}
+
+TEST_F(PciRootTest, AFunctionThatFindsNoRoomTakesNone) {
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(
+        root_
+            ->AddRemovable(std::make_unique<FakePciDevice>(
+                std::vector<BarSpec>{{.index = 0, .size = kWindowSize},
+                                     {.index = 1, .size = kWindowSize}}))
+            .ok());
+  }
+  EXPECT_TRUE(root_
+                  ->AddRemovable(std::make_unique<FakePciDevice>(
+                      std::vector<BarSpec>{{.index = 0, .size = kWindowSize}}))
+                  .ok());
+}
+
+TEST_F(PciRootTest, HotplugSlotsAreTheRemovableAndTheFirstFreeOnes) {
+  Add(std::make_unique<FakePciDevice>(), PciAddress{1, 0});
+  Add(std::make_unique<FakePciDevice>(), PciAddress{2, 3});
+  ASSERT_TRUE(
+      root_->AddRemovable(std::make_unique<FakePciDevice>(), 1u << 20).ok());
+  EXPECT_EQ(root_->HotplugSlots(0), 1u << 20);
+  EXPECT_EQ(root_->HotplugSlots(2), 1u << 20 | 1u << 3 | 1u << 4);
+  EXPECT_FALSE(
+      root_->AddRemovable(std::make_unique<FakePciDevice>(), 1u << 20 | 1u << 2)
+          .ok());
+}
+
 }  // namespace
 }  // namespace kvmlet::pci
