@@ -104,6 +104,13 @@ struct PlatformContext {
   CharBackend& serial;
 };
 
+// What happened to a slot of the PCI root bus.
+enum class PciChange {
+  kPlugged,  // a device came
+  kAsked,    // the guest shall give the device up
+  kGone,     // the device is no more, and the guest was not asked
+};
+
 class Platform {
  public:
   virtual ~Platform() = default;
@@ -129,6 +136,11 @@ class Platform {
   // runs.
   virtual absl::Status Reset() = 0;
   virtual absl::Status PowerButton() = 0;
+  // The slots whose devices may come and go, a bit each, as the guest that was
+  // loaded last knows them; none where guests cannot be told.
+  virtual uint32_t pci_hotplug_slots() const { return 0; }
+  // Tells the guest, for one of these slots.
+  virtual void OnPciChange(PciChange /*change*/, uint8_t /*slot*/) {}
 
   // On the vCPU's thread.
   virtual ExitResult HandleExit(KvmVcpu& vcpu) = 0;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
+#include "arch/common/acpi_hotplug.h"
 #include "arch/common/acpi_tables.h"
 #include "arch/common/aml_resources.h"
 #include "devices/platform/acpi_ged.h"
@@ -120,6 +121,7 @@ std::vector<AcpiRange> ReservedRanges(const AcpiMachine& machine) {
   std::vector<AcpiRange> ranges = machine.reserved;
   ranges.push_back(machine.pci.ecam);
   ranges.push_back(machine.events.registers);
+  if (machine.pci.hotplug) ranges.push_back(machine.pci.hotplug->registers);
   return ranges;
 }
 
@@ -140,6 +142,7 @@ Term DescribePci(const AcpiMachine& machine) {
                 PciInterrupts(pci.intx_gsi),
                 PciOsc()};
   if (pci.say_coherent) body.push_back(Name("_CCA", Int(1)));
+  if (pci.hotplug) AppendTerms(body, DescribePciSlots(*pci.hotplug));
   // Linux warns of a root bus without a node as soon as there are nodes.
   if (!machine.nodes.empty()) body.push_back(Name("_PXM", Int(pci.node)));
   return Device("PCI0", body);
@@ -206,6 +209,10 @@ Bytes BuildDsdt(const AcpiMachine& machine, const Terms& more,
       {AcpiGed::kPowerButtonEvent,
        {aml::Notify(Ref("\\_SB.PWRB"), Int(kNotifyButtonPressed))}}};
   events.insert(events.end(), more_events.begin(), more_events.end());
+  if (machine.pci.hotplug) {
+    const auto hotplug = PciHotplugEvents(*machine.pci.hotplug);
+    events.insert(events.end(), hotplug.begin(), hotplug.end());
+  }
 
   Terms devices = {DescribePowerButton(), DescribePci(machine),
                    DescribeReserved(ReservedRanges(machine))};

@@ -51,6 +51,13 @@ struct AcpiNode {
   std::vector<uint8_t> distances{};
 };
 
+// Slots whose devices come and go, a bit each, and the registers for it, laid
+// out as in devices/platform/pci_hotplug.h.
+struct AcpiPciHotplug {
+  AcpiRange registers{};
+  uint32_t slots = 0;
+};
+
 struct AcpiPci {
   AcpiRange ecam{};  // 1 MiB a bus, from bus 0
   AcpiRange io{};    // size 0: none
@@ -61,6 +68,7 @@ struct AcpiPci {
   uint32_t node = 0;  // the NUMA node that the root bus is near
   // Where the ISA has port access to the config space.
   std::optional<uint16_t> config_port{};
+  std::optional<AcpiPciHotplug> hotplug{};
   // arm64: devices snoop the CPU's caches, and must say so.
   bool say_coherent = false;
 };

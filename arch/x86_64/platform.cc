@@ -14,6 +14,7 @@
 #include "arch/x86_64/kvm_x86.h"
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/regs.h"
+#include "devices/pci/pci_root.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 
@@ -31,6 +32,10 @@ constexpr char kDefaultOptions[] = "console=ttyS0 panic=-1";
 AcpiRange ToAcpi(const AddressRange& range) {
   return {range.base(), range.size()};
 }
+
+// Free slots that the guest is told of, for devices that come later. Each
+// costs it an object to look at, and a line of its log.
+constexpr uint32_t kSpareSlots = 8;
 
 // mov $0xfe, %al; out %al, $0x64 (pulse the reset line); hlt
 constexpr uint8_t kResetCode[] = {0xb0, 0xfe, 0xe6, kI8042Command, 0xf4};
@@ -144,6 +149,7 @@ absl::Status X86Platform::AddDevices() {
   rtc_ = std::make_unique<CmosRtc>();
   i8042_ = std::make_unique<I8042>(requests);
   ged_ = std::make_unique<AcpiGed>(std::move(ged_irq), requests);
+  hotplug_ = std::make_unique<PciHotplug>(requests);
   exit_ = std::make_unique<ExitDevice>(requests);
   pvpanic_ = std::make_unique<Pvpanic>(requests);
   struct Place {
@@ -162,7 +168,10 @@ absl::Status X86Platform::AddDevices() {
     KVMLET_RETURN_IF_ERROR(context_.pio.Add(
         *AddressRange::Make(place.base, place.size), *place.device));
   }
-  return context_.mmio.Add(*AddressRange::Make(kAcpiGed, kAcpiGedSize), *ged_);
+  KVMLET_RETURN_IF_ERROR(
+      context_.mmio.Add(*AddressRange::Make(kAcpiGed, kAcpiGedSize), *ged_));
+  return context_.mmio.Add(*AddressRange::Make(kPciHotplug, kPciHotplugSize),
+                           *hotplug_);
 }
 
 uint32_t X86Platform::PciInterrupt(uint32_t slot, uint32_t pin) const {
@@ -170,6 +179,7 @@ uint32_t X86Platform::PciInterrupt(uint32_t slot, uint32_t pin) const {
 }
 
 absl::Status X86Platform::AttachPci(pci::PciRoot& root) {
+  pci_ = &root;
   config_ports_ = std::make_unique<pci::ConfigPorts>(root, context_.requests);
   return context_.pio.Add(
       *AddressRange::Make(kPciConfigPort, pci::ConfigPorts::kSize),
@@ -218,10 +228,13 @@ std::vector<E820Entry> X86Platform::MemoryMap() const {
 }
 
 absl::Status X86Platform::LoadGuest() {
+  AcpiMachine machine = DescribeMachine(context_, topology_);
+  if (pci_ != nullptr) hotplug_->SetSlots(pci_->HotplugSlots(kSpareSlots));
+  machine.pci.hotplug = {.registers = {kPciHotplug, kPciHotplugSize},
+                         .slots = hotplug_->slots()};
   KVMLET_ASSIGN_OR_RETURN(
       const AcpiBlob acpi,
-      BuildAcpi(DescribeMachine(context_, topology_), Gpa{kAcpiTables},
-                kAcpiTablesEnd - kAcpiTables));
+      BuildAcpi(machine, Gpa{kAcpiTables}, kAcpiTablesEnd - kAcpiTables));
   if (!context_.memory.Write(Gpa{kAcpiTables}, acpi.bytes)) {
     return BadInput("--memory: the guest needs at least 2M");
   }
@@ -265,6 +278,7 @@ absl::Status X86Platform::Reset() {
   com1_->Reset();
   rtc_->Reset();
   ged_->Reset();
+  hotplug_->Reset();
   if (config_ports_ != nullptr) config_ports_->Reset();
   return absl::OkStatus();
 }
@@ -272,6 +286,13 @@ absl::Status X86Platform::Reset() {
 absl::Status X86Platform::PowerButton() {
   ged_->PressPowerButton();
   return absl::OkStatus();
+}
+
+void X86Platform::OnPciChange(PciChange change, uint8_t slot) {
+  if (change == PciChange::kPlugged) hotplug_->Plug(slot);
+  if (change == PciChange::kAsked) hotplug_->Ask(slot);
+  ged_->Raise(change == PciChange::kGone ? AcpiGed::kPciGoneEvent
+                                         : AcpiGed::kPciSlotEvent);
 }
 
 ExitResult X86Platform::HandleExit(KvmVcpu& vcpu) {

@@ -22,6 +22,7 @@
 #include "devices/platform/cmos_rtc.h"
 #include "devices/platform/exit_device.h"
 #include "devices/platform/i8042.h"
+#include "devices/platform/pci_hotplug.h"
 #include "devices/platform/pvpanic.h"
 #include "devices/serial/uart_16550.h"
 #include "vmm/kvm/irq_router.h"
@@ -42,6 +43,8 @@ class X86Platform final : public Platform {
   absl::Status ResetVcpu(KvmVcpu& vcpu, uint32_t index, bool first) override;
   absl::Status Reset() override;
   absl::Status PowerButton() override;
+  uint32_t pci_hotplug_slots() const override { return hotplug_->slots(); }
+  void OnPciChange(PciChange change, uint8_t slot) override;
   ExitResult HandleExit(KvmVcpu& vcpu) override;
   std::string DescribeFailure(KvmVcpu& vcpu) override;
   absl::StatusOr<std::string> RegistersText(KvmVcpu& vcpu) override;
@@ -71,9 +74,11 @@ class X86Platform final : public Platform {
   std::unique_ptr<CmosRtc> rtc_;
   std::unique_ptr<I8042> i8042_;
   std::unique_ptr<AcpiGed> ged_;
+  std::unique_ptr<PciHotplug> hotplug_;
   std::unique_ptr<ExitDevice> exit_;
   std::unique_ptr<Pvpanic> pvpanic_;
   std::unique_ptr<pci::ConfigPorts> config_ports_;
+  const pci::PciRoot* pci_ = nullptr;  // from AttachPci on
 };
 
 }  // namespace kvmlet::arch::x86_64

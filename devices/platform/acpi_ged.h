@@ -31,6 +31,9 @@ class AcpiGed : public IoDevice {
 
   // Bits of the selector.
   static constexpr uint32_t kPowerButtonEvent = 1u << 0;
+  // PCI slots that PciHotplug names changed; a device left without a word.
+  static constexpr uint32_t kPciSlotEvent = 1u << 1;
+  static constexpr uint32_t kPciGoneEvent = 1u << 2;
 
   // What the DSDT's \_S5 and the FADT announce.
   static constexpr uint8_t kSleepTypeS5 = 5;

@@ -15,9 +15,9 @@
 namespace kvmlet::fakes {
 
 struct GuestRequest {
-  enum Kind { kPowerOff, kReset, kExit, kPanic } kind = kPowerOff;
+  enum Kind { kPowerOff, kReset, kExit, kPanic, kEject } kind = kPowerOff;
   Door door = Door::kExitDevice;
-  uint64_t code = 0;          // kExit
+  uint64_t code = 0;          // kExit; kEject: the slots
   std::string text{};         // kExit
   bool crash_loaded = false;  // kPanic
   friend bool operator==(const GuestRequest&, const GuestRequest&) = default;
@@ -41,6 +41,9 @@ class FakeGuestRequests : public GuestRequests {
     Add({.kind = GuestRequest::kPanic,
          .door = door,
          .crash_loaded = crash_loaded});
+  }
+  void EjectPci(uint32_t slots) override {
+    Add({.kind = GuestRequest::kEject, .code = slots});
   }
 
   // In the order in which they came.

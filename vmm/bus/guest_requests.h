@@ -38,6 +38,9 @@ class GuestRequests {
   // A panic; with `crash_loaded` a crash kernel follows and the machine runs
   // on.
   virtual void Panic(Door door, bool crash_loaded) = 0;
+  // The guest is done with the devices in these slots of the PCI root bus, a
+  // bit each. A machine whose devices stay does not care.
+  virtual void EjectPci(uint32_t /*slots*/) {}
 };
 
 }  // namespace kvmlet

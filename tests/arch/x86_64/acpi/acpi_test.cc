@@ -212,6 +212,21 @@ TEST(AcpiDsdtTest, EcamAndEventRegistersAreReserved) {
                           Own(ReadResource::kMemory, kAcpiGed, kAcpiGedSize)));
 }
 
+TEST(AcpiDsdtTest, SlotsWhoseDevicesComeAndGoHaveObjects) {
+  AcpiMachine machine = TestMachine(1, 0);
+  EXPECT_FALSE(Holds(Tables(machine)["DSDT"], "_EJ0"));
+  machine.pci.hotplug = {.registers = {kPciHotplug, kPciHotplugSize},
+                         .slots = 1u << 3 | 1u << 31};
+  const Bytes dsdt = Tables(machine)["DSDT"];
+  for (const char* name : {"S03_", "S1F_", "_EJ0", "_SUN"}) {
+    EXPECT_TRUE(Holds(dsdt, name)) << name;
+  }
+  EXPECT_FALSE(Holds(dsdt, "S04_"));
+  EXPECT_THAT(Crs(machine, "MBRD"),
+              testing::Contains(
+                  Own(ReadResource::kMemory, kPciHotplug, kPciHotplugSize)));
+}
+
 TEST(AcpiDsdtTest, EcamAboveFourGigabytesIsReservedToo) {
   AcpiMachine machine = TestMachine(1, 0);
   machine.pci.ecam.base = 0x4010000000;
