@@ -96,6 +96,9 @@ absl::Status Machine::CreateVcpus() {
 
 Machine::~Machine() {
   Halt();
+  for (const auto& [id, removable] : removables_) {
+    if (removable.deadline) context_.loop.Cancel(*removable.deadline);
+  }
   vcpus_.clear();
   // Devices wait for their I/O in their destructors; the threads that do it
   // end first, and the rest then runs here.
@@ -260,6 +263,7 @@ void Machine::DoReset(ShutdownCause cause) {
 }
 
 absl::Status Machine::ResetGuest() {
+  FinishUnplugs();
   pci_->Reset();
   memory_devices_->SystemReset();
   // From here on nobody asks for anything: what was asked before is void.

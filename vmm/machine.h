@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -96,6 +97,7 @@ class Machine final : public GuestRequests,
   void Reset(Door door) override;
   void Exit(Door door, uint64_t code, std::string text) override;
   void Panic(Door door, bool crash_loaded) override;
+  void EjectPci(uint32_t slots) override;
   // VcpuObserver.
   void OnShutdown(uint32_t vcpu) override;
   void OnFailure(uint32_t vcpu, std::string why) override;
@@ -117,6 +119,8 @@ class Machine final : public GuestRequests,
   absl::Status SystemReset() override;
   void Quit() override;
   absl::Status ResizeDisk(std::string_view id) override;
+  absl::Status PlugDevice(const PlugRequest& request) override;
+  absl::Status UnplugDevice(std::string_view id, bool force) override;
   std::string vm_name() const override { return context_.config.name; }
   std::string arch_name() const override { return std::string(arch::Name()); }
   std::vector<VcpuInfo> vcpus() const override;
@@ -178,9 +182,27 @@ class Machine final : public GuestRequests,
   absl::Status AttachPmem(const PmemConfig& config, const RamRegion& region);
   void AddPmemProperties(const PmemConfig& config, const RamRegion& region);
   absl::Status AttachBalloon(const BalloonConfig& config);
-  absl::Status AttachVfio(const VfioConfig& config);
   absl::Status AttachVirtio(std::unique_ptr<virtio::VirtioDevice> device,
                             std::string id, std::string backend);
+
+  // machine_hotplug.cc: devices that come and go.
+  struct Removable {
+    pci::PciAddress address{};
+    std::optional<EventLoop::TimerId> deadline{};  // the host waits
+    bool asked = false;                            // the guest was
+  };
+  absl::Status OpenPassthrough();
+  absl::Status AttachVfio(const VfioConfig& config, uint32_t slots);
+  void AskForDevice(const std::string& id);
+  void OnHostRequest(const std::string& id);
+  void OnEjected(uint32_t slots);
+  // Takes the device away now, with the guest's consent or without.
+  void RemoveDevice(const std::string& id, bool ejected);
+  // These two while no vCPU runs. What the guest was asked for goes with it.
+  void TakeAway(const std::string& id, bool ejected);
+  void FinishUnplugs();
+  void WhilePaused(const std::function<void()>& function);
+
   absl::StatusOr<EventLoop*> AddIoThread(std::string name);
   // The loop of the devices that need no thread of their own.
   absl::StatusOr<EventLoop*> SharedIoLoop();
@@ -228,6 +250,9 @@ class Machine final : public GuestRequests,
   std::vector<DeviceInfo> device_infos_;
   QomObjects objects_;
   std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
+  std::map<std::string, Removable> removables_;      // by id
+  // Slots that the guest has given up, on their way to the main loop.
+  std::atomic<uint32_t> ejected_{0};
   // KVM's own counters: the VM's, then each vCPU's; empty before OpenStats and
   // where this KVM has none.
   std::vector<KvmStats> kvm_stats_;

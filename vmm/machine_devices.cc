@@ -58,7 +58,7 @@ absl::Status Machine::AttachDevices() {
     KVMLET_RETURN_IF_ERROR(AttachVsock(*config.vsock_cid));
   }
   for (const VfioConfig& vfio : config.vfio) {
-    KVMLET_RETURN_IF_ERROR(AttachVfio(vfio));
+    KVMLET_RETURN_IF_ERROR(AttachVfio(vfio, pci::PciRoot::kAllSlots));
   }
   return absl::OkStatus();
 }
@@ -194,27 +194,6 @@ absl::Status Machine::AttachVirtioMem(size_t index) {
   KVMLET_ASSIGN_OR_RETURN(std::unique_ptr<virtio::MemDevice> device,
                           memory_devices_->Build(index, *vm_, *loop, objects_));
   return AttachVirtio(std::move(device), id, memory_devices_->BackingOf(index));
-}
-
-absl::Status Machine::AttachVfio(const VfioConfig& config) {
-  if (passthrough_ == nullptr) {
-    KVMLET_ASSIGN_OR_RETURN(passthrough_,
-                            Passthrough::Create({.config = context_.config,
-                                                 .vm = *vm_,
-                                                 .memory = *memory_,
-                                                 .loop = context_.loop,
-                                                 .events = context_.events}));
-  }
-  auto function = passthrough_->Open(config);
-  if (!function.ok()) return Prefixed("--vfio", function.status());
-  KVMLET_ASSIGN_OR_RETURN(const pci::PciAddress at,
-                          pci_->Add(*std::move(function)));
-  device_infos_.push_back(
-      {.id = config.id,
-       .type = "vfio-pci",
-       .address = absl::StrFormat("00:%02x.%x", at.device, at.function),
-       .backend = config.device});
-  return absl::OkStatus();
 }
 
 }  // namespace kvmlet

@@ -44,10 +44,12 @@ absl::StatusOr<std::unique_ptr<Passthrough>> Passthrough::Create(
 }
 
 Passthrough::~Passthrough() {
-  ForgetMemoryDevices();
+  if (const absl::Status status = UnmapMemory(); !status.ok()) {
+    LOG(WARNING) << status;
+  }
   for (const auto& device : devices_) {
-    context_.loop.Remove(device->request.get());
-    context_.loop.Remove(device->error.get());
+    if (device->request) context_.loop.Remove(device->request->get());
+    if (device->error) context_.loop.Remove(device->error->get());
   }
 }
 
@@ -55,8 +57,36 @@ vfio::AddressSpace::Context Passthrough::SpaceContext() const {
   return {.calls = vfio::LinuxCalls(), .paths = {}, .kvm = kvm_.get()};
 }
 
+absl::StatusOr<Passthrough::Space*> Passthrough::AddSpace(
+    std::unique_ptr<vfio::AddressSpace> space) {
+  // The kernel counts what is locked once for each space.
+  const uint64_t need = context_.memory.size() * (spaces_.size() + 1);
+  KVMLET_RETURN_IF_ERROR(vfio::CheckLockLimit(vfio::ReadLockLimit(), need));
+  auto added = std::make_unique<Space>();
+  added->space = std::move(space);
+  if (memory_is_mapped_) {
+    if (absl::Status status = Map(*added); !status.ok()) {
+      LOG_IF(WARNING, !Unmap(*added).ok()) << "memory stays mapped";
+      return status;
+    }
+  }
+  spaces_.push_back(std::move(added));
+  return spaces_.back().get();
+}
+
+// Nothing stays of a space whose last device is gone: what a broker handed
+// over serves once, and the next device of one's own makes a new one.
+void Passthrough::DropIfIdle(Space* space) {
+  if (space == nullptr || space->devices > 0) return;
+  if (const absl::Status status = Unmap(*space); !status.ok()) {
+    LOG(WARNING) << status;
+  }
+  if (own_space_ == space) own_space_ = nullptr;
+  std::erase_if(spaces_, [space](const auto& s) { return s.get() == space; });
+}
+
 absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenHere(
-    const VfioConfig& config, std::string& bdf) {
+    const VfioConfig& config, std::string& bdf, Space*& space) {
   KVMLET_ASSIGN_OR_RETURN(bdf, vfio::ParseDeviceName(config.device));
   KVMLET_ASSIGN_OR_RETURN(const vfio::DeviceFacts facts,
                           vfio::ReadFacts({}, bdf));
@@ -68,15 +98,17 @@ absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenHere(
   KVMLET_ASSIGN_OR_RETURN(const vfio::TokenDecision token,
                           vfio::DecideToken(facts, given));
   if (own_space_ == nullptr) {
-    spaces_.push_back(config.iommufd ? vfio::MakeIommufd(SpaceContext())
-                                     : vfio::MakeContainer(SpaceContext()));
-    own_space_ = spaces_.back().get();
+    KVMLET_ASSIGN_OR_RETURN(
+        own_space_,
+        AddSpace(config.iommufd ? vfio::MakeIommufd(SpaceContext())
+                                : vfio::MakeContainer(SpaceContext())));
   }
-  return own_space_->Open(facts, token);
+  space = own_space_;
+  return space->space->Open(facts, token);
 }
 
 absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenFromBroker(
-    const VfioConfig& config, std::string& bdf) {
+    const VfioConfig& config, std::string& bdf, Space*& space) {
   const std::string path = config.device.substr(config.device.find(':') + 1);
   KVMLET_ASSIGN_OR_RETURN(
       const UniqueFd socket,
@@ -89,35 +121,78 @@ absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenFromBroker(
   vfio::DeviceFacts facts;
   facts.bdf = handed.bdf;
   facts.group = handed.group;
-  spaces_.push_back(
-      vfio::MakeHandedContainer(SpaceContext(), std::move(handed)));
-  return spaces_.back()->Open(facts, {});
+  KVMLET_ASSIGN_OR_RETURN(space, AddSpace(vfio::MakeHandedContainer(
+                                     SpaceContext(), std::move(handed))));
+  return space->space->Open(facts, {});
 }
 
 absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::Open(
     const VfioConfig& config) {
   std::string bdf;
-  KVMLET_ASSIGN_OR_RETURN(auto handle, config.vf ? OpenFromBroker(config, bdf)
-                                                 : OpenHere(config, bdf));
+  Space* space = nullptr;
+  auto handle = config.vf ? OpenFromBroker(config, bdf, space)
+                          : OpenHere(config, bdf, space);
+  if (!handle.ok()) {
+    DropIfIdle(space);
+    return handle.status();
+  }
+  auto kept = std::make_unique<Device>();
+  Device& device = *kept;
+  device.id = config.id;
+  device.space = space;
+  ++space->devices;
+  {
+    const std::lock_guard lock(mutex_);
+    devices_.push_back(std::move(kept));
+  }
+  auto function = MakeFunction(device, *std::move(handle), bdf);
+  if (!function.ok()) Forget(config.id);
+  return function;
+}
+
+absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::MakeFunction(
+    Device& device, std::unique_ptr<vfio::DeviceHandle> handle,
+    const std::string& bdf) {
   KVMLET_ASSIGN_OR_RETURN(
       auto host,
       vfio::HostDevice::Create(vfio::LinuxCalls(), std::move(handle), bdf));
-  KVMLET_ASSIGN_OR_RETURN(EventFd request, EventFd::Create());
-  KVMLET_ASSIGN_OR_RETURN(EventFd error, EventFd::Create());
-  auto device = std::make_unique<Device>(Device{.id = config.id,
-                                                .function = nullptr,
-                                                .request = std::move(request),
-                                                .error = std::move(error)});
-  Device& kept = *device;
-  {
-    const std::lock_guard lock(mutex_);
-    devices_.push_back(std::move(device));
-  }
-  KVMLET_RETURN_IF_ERROR(Watch(kept, *host));
+  KVMLET_ASSIGN_OR_RETURN(device.request, EventFd::Create());
+  KVMLET_ASSIGN_OR_RETURN(device.error, EventFd::Create());
+  KVMLET_RETURN_IF_ERROR(Watch(device, *host));
   KVMLET_ASSIGN_OR_RETURN(auto function,
                           vfio::VfioPci::Create(std::move(host), context_.vm));
-  kept.function = function.get();
+  const std::lock_guard lock(mutex_);
+  device.function = function.get();
   return function;
+}
+
+Passthrough::Device* Passthrough::Find(std::string_view id) {
+  const auto it = std::ranges::find_if(
+      devices_, [id](const auto& device) { return device->id == id; });
+  return it == devices_.end() ? nullptr : it->get();
+}
+
+void Passthrough::Detach(std::string_view id) {
+  Device* const device = Find(id);
+  if (device != nullptr && device->function != nullptr) {
+    device->function->Detach();
+  }
+}
+
+void Passthrough::Forget(std::string_view id) {
+  Device* const device = Find(id);
+  if (device == nullptr) return;
+  Detach(id);
+  if (device->request) context_.loop.Remove(device->request->get());
+  if (device->error) context_.loop.Remove(device->error->get());
+  Space* const space = device->space;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(devices_,
+                  [device](const auto& d) { return d.get() == device; });
+  }
+  --space->devices;
+  DropIfIdle(space);
 }
 
 absl::Status Passthrough::Watch(Device& device, vfio::HostDevice& host) {
@@ -127,9 +202,9 @@ absl::Status Passthrough::Watch(Device& device, vfio::HostDevice& host) {
     void (Passthrough::*handler)(Device&);
   };
   for (const Source& source :
-       {Source{vfio::IrqIndex::kRequest, device.request,
+       {Source{vfio::IrqIndex::kRequest, *device.request,
                &Passthrough::OnRequest},
-        Source{vfio::IrqIndex::kError, device.error, &Passthrough::OnError}}) {
+        Source{vfio::IrqIndex::kError, *device.error, &Passthrough::OnError}}) {
     if (host.irq(source.index).count == 0) continue;
     const int fd = source.event.get();
     const int got = host.SetTriggers(source.index, 0, std::span(&fd, 1));
@@ -151,63 +226,69 @@ absl::Status Passthrough::Watch(Device& device, vfio::HostDevice& host) {
 // Whoever takes the device (an unbind, fewer virtual functions) waits in the
 // kernel, with a lock that stops all of PCI's hot-plug, until it is let go.
 void Passthrough::OnRequest(Device& device) {
-  if (!device.request.Consume() || device.function == nullptr) return;
-  LOG(WARNING) << device.id
-               << ": the host takes the device back; the guest loses it now";
-  device.function->Detach();
-  context_.events.Emit(
-      "DEVICE_DELETED",
-      {{"device", device.id}, {"path", "/machine/peripheral/" + device.id}});
+  if (!device.request->Consume() || device.function == nullptr) return;
+  // A copy: the device may be gone when the call comes back.
+  context_.on_request(std::string(device.id));
 }
 
 void Passthrough::OnError(Device& device) {
-  if (!device.error.Consume()) return;
+  if (!device.error->Consume()) return;
   LOG(ERROR) << device.id << ": the device reports an uncorrectable error";
   context_.events.Emit("__org.kvmlet_DEVICE_ERROR", {{"device", device.id}});
 }
 
-absl::Status Passthrough::MapRegion(const RamRegion& region) {
-  for (const auto& space : spaces_) {
-    KVMLET_RETURN_IF_ERROR(
-        space->Map(region.base.value, region.size, region.host));
-    mapped_.emplace_back(space.get(), region.base.value);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Passthrough::MapMemory() {
+absl::Status Passthrough::Map(Space& space) {
+  const auto map = [&space](const RamRegion& region) {
+    absl::Status status =
+        space.space->Map(region.base.value, region.size, region.host);
+    if (status.ok()) space.mapped.push_back(region.base.value);
+    return status;
+  };
   for (const RamRegion& region : context_.memory.regions()) {
-    const absl::Status status = MapRegion(region);
-    if (!status.ok()) return Prefixed("--vfio", status);
+    KVMLET_RETURN_IF_ERROR(map(region));
   }
   // The kernel does not lock pages of most file systems, or of a file that is
   // only read.
   for (const auto& file : context_.memory.files()) {
-    const absl::Status status = MapRegion(file->region());
+    const absl::Status status = map(file->region());
     LOG_IF(WARNING, !status.ok())
         << "passed-through devices cannot reach --pmem: " << status.message();
   }
   for (const auto& memory : context_.memory.devices()) {
-    maps_.push_back(std::make_unique<DmaMap>(spaces_, memory->block_size()));
-    KVMLET_RETURN_IF_ERROR(memory->AddListener(*maps_.back()));
+    auto listener = std::make_unique<DmaMap>(std::span(&space.space, 1),
+                                             memory->block_size());
+    KVMLET_RETURN_IF_ERROR(memory->AddListener(*listener));
+    space.maps.push_back(std::move(listener));
   }
   return absl::OkStatus();
 }
 
-void Passthrough::ForgetMemoryDevices() {
-  for (size_t i = 0; i < maps_.size(); ++i) {
-    context_.memory.devices()[i]->RemoveListener(*maps_[i]);
+absl::Status Passthrough::Unmap(Space& space) {
+  for (size_t i = 0; i < space.maps.size(); ++i) {
+    context_.memory.devices()[i]->RemoveListener(*space.maps[i]);
   }
-  maps_.clear();
+  space.maps.clear();
+  absl::Status status;
+  for (const uint64_t address : space.mapped) {
+    status.Update(space.space->Unmap(address));
+  }
+  space.mapped.clear();
+  return status;
+}
+
+absl::Status Passthrough::MapMemory() {
+  memory_is_mapped_ = true;
+  for (const auto& space : spaces_) {
+    const absl::Status status = Map(*space);
+    if (!status.ok()) return Prefixed("--vfio", status);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Passthrough::UnmapMemory() {
-  ForgetMemoryDevices();
+  memory_is_mapped_ = false;
   absl::Status status;
-  for (const auto& [space, address] : mapped_) {
-    status.Update(space->Unmap(address));
-  }
-  mapped_.clear();
+  for (const auto& space : spaces_) status.Update(Unmap(*space));
   return status;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The passed-through devices of a machine: opens them into one address space,
 // lets them reach the guest's memory, and hears when the host wants a device
-// back or a device reports an error.
+// back or a device reports an error. Devices come and go while it runs.
 //
 // Threads: the main loop's, except OnMemoryFault. It outlives the PCI root bus
 // that owns the devices, and dies before the VM and the memory.
@@ -9,10 +9,12 @@
 #define KVMLET_VMM_PASSTHROUGH_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,6 +41,9 @@ class Passthrough {
     const GuestMemory& memory;
     EventLoop& loop;
     Events& events;
+    // The host wants this device back: Detach it soon, or the host waits. It
+    // asks again every now and then.
+    std::function<void(const std::string& id)> on_request;
   };
 
   // Checks what can be checked before a device is opened.
@@ -50,9 +55,14 @@ class Passthrough {
 
   absl::StatusOr<std::unique_ptr<pci::PciDevice>> Open(
       const VfioConfig& config);
+  // Lets go of the host's device; the guest reads ones from then on.
+  void Detach(std::string_view id);
+  // Does that, and knows the device no more; before the function is destroyed.
+  void Forget(std::string_view id);
 
   // All of RAM, pinned: from then on its pages must not be given back. Memory
-  // devices' blocks while they are plugged.
+  // devices' blocks while they are plugged. Devices that are opened later
+  // reach it at once.
   absl::Status MapMemory();
   absl::Status UnmapMemory();
 
@@ -61,21 +71,36 @@ class Passthrough {
   bool OnMemoryFault(uint32_t vcpu);
 
  private:
+  // What one or more devices reach.
+  struct Space {
+    std::unique_ptr<vfio::AddressSpace> space;
+    size_t devices = 0;
+    std::vector<uint64_t> mapped;
+    std::vector<std::unique_ptr<DmaMap>> maps;  // one a memory device
+  };
   struct Device {
     std::string id;
+    Space* space = nullptr;
     vfio::VfioPci* function = nullptr;  // the root bus owns it
-    EventFd request;                    // the host wants it back
-    EventFd error;
+    std::optional<EventFd> request;     // the host wants it back
+    std::optional<EventFd> error;
   };
   explicit Passthrough(const Context& context) : context_(context) {}
   // The device itself, and the address space it is in.
   absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> OpenHere(
-      const VfioConfig& config, std::string& bdf);
+      const VfioConfig& config, std::string& bdf, Space*& space);
   absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> OpenFromBroker(
-      const VfioConfig& config, std::string& bdf);
+      const VfioConfig& config, std::string& bdf, Space*& space);
   vfio::AddressSpace::Context SpaceContext() const;
-  absl::Status MapRegion(const RamRegion& region);
-  void ForgetMemoryDevices();
+  // Remembers what the space shall reach, if that is known yet.
+  absl::StatusOr<Space*> AddSpace(std::unique_ptr<vfio::AddressSpace> space);
+  void DropIfIdle(Space* space);
+  absl::Status Map(Space& space);
+  absl::Status Unmap(Space& space);
+  Device* Find(std::string_view id);
+  absl::StatusOr<std::unique_ptr<pci::PciDevice>> MakeFunction(
+      Device& device, std::unique_ptr<vfio::DeviceHandle> handle,
+      const std::string& bdf);
   absl::Status Watch(Device& device, vfio::HostDevice& host);
   void OnRequest(Device& device);
   void OnError(Device& device);
@@ -84,10 +109,9 @@ class Passthrough {
   std::unique_ptr<KvmVfio> kvm_;
   // One for all devices that are opened here, and one for each that comes from
   // a broker, in its container.
-  std::vector<std::unique_ptr<vfio::AddressSpace>> spaces_;
-  vfio::AddressSpace* own_space_ = nullptr;
-  std::vector<std::pair<vfio::AddressSpace*, uint64_t>> mapped_;
-  std::vector<std::unique_ptr<DmaMap>> maps_;  // one a memory device
+  std::vector<std::unique_ptr<Space>> spaces_;
+  Space* own_space_ = nullptr;
+  bool memory_is_mapped_ = false;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Device>> devices_;  // guarded by mutex_
   FaultRetries retries_;

@@ -8,6 +8,7 @@
 #define KVMLET_VMM_CONTROL_MACHINE_CONTROL_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,18 @@ struct DeviceInfo {
   std::string backend;  // what is behind it, for people
 };
 
+// A device to be added to a running machine, in the words of QEMU's
+// device_add.
+struct PlugRequest {
+  std::string driver;  // "vfio-pci"
+  std::string id;
+  std::string host;  // as --vfio takes it
+  std::optional<uint32_t> vf;
+  std::string vf_token;
+  std::string vf_token_file;
+  bool iommufd = false;
+};
+
 class QomObjects;
 
 class MachineControl {
@@ -59,6 +72,11 @@ class MachineControl {
   virtual void Quit() = 0;
   // The backing file of a disk was resized: tell the guest.
   virtual absl::Status ResizeDisk(std::string_view id) = 0;
+  // The guest is told of the device, and sets it up when it likes.
+  virtual absl::Status PlugDevice(const PlugRequest& request) = 0;
+  // Asks the guest to give the device up; the event DEVICE_DELETED tells when
+  // it did. With `force` it is gone at once.
+  virtual absl::Status UnplugDevice(std::string_view id, bool force) = 0;
   virtual std::string vm_name() const = 0;
   virtual std::string arch_name() const = 0;  // "x86_64", as QEMU names it
   virtual std::vector<VcpuInfo> vcpus() const = 0;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/control/device_commands.h"
 #include "vmm/control/memory_commands.h"
 #include "vmm/control/qom.h"
 #include "vmm/control/stats_commands.h"
@@ -149,6 +150,7 @@ void RegisterMachineCommands(QmpRegistry& registry, MachineControl& machine) {
   RegisterQueries(registry, machine);
   RegisterActions(registry, machine);
   RegisterOwn(registry, machine);
+  RegisterDeviceCommands(registry, machine);
   RegisterMemoryCommands(registry, machine);
   RegisterStatsCommands(registry, machine);
   RegisterQomCommands(registry, machine.objects());

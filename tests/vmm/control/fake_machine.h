@@ -61,6 +61,16 @@ class FakeMachine : public MachineControl {
     resized.emplace_back(id);
     return absl::OkStatus();
   }
+  absl::Status PlugDevice(const PlugRequest& request) override {
+    if (!error.ok()) return error;
+    plugged.push_back(request);
+    return absl::OkStatus();
+  }
+  absl::Status UnplugDevice(std::string_view id, bool force) override {
+    if (!error.ok()) return error;
+    unplugged.emplace_back(id, force);
+    return absl::OkStatus();
+  }
   std::string vm_name() const override { return "fake"; }
   std::string arch_name() const override { return "x86_64"; }
   std::vector<VcpuInfo> vcpus() const override { return vcpu_list; }
@@ -98,6 +108,8 @@ class FakeMachine : public MachineControl {
   int quits = 0;
   std::vector<std::string> resized;
   std::vector<std::string> dumps;
+  std::vector<PlugRequest> plugged;
+  std::vector<std::pair<std::string, bool>> unplugged;  // id, force
   std::string registers = "vcpu 0\n  rip 1000\n";
   std::optional<uint64_t> balloon;
   QomObjects qom;
