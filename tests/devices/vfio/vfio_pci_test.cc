@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "devices/pci/spec.h"
 #include "tests/devices/vfio/vfio_fixture.h"
 
@@ -203,18 +205,69 @@ TEST_F(VfioFixture, FaultingBarsAreTrappedUntilTheyAreSetUpAnew) {
   EXPECT_EQ(mapper_.Mapped().size(), 3u);
 }
 
-TEST_F(VfioFixture, WildConfigurationWritesEndInOrder) {
+// Every width, unaligned and across registers, and over the function's end; a
+// quarter of them where most of the state is.
+TEST_F(VfioFixture, AMillionWildConfigurationWritesEndInOrder) {
   uint32_t seed = 12345;
-  const auto next = [&seed] { return seed = seed * 1664525 + 1013904223; };
-  for (int i = 0; i < 20000; ++i) {
-    const auto offset = static_cast<uint16_t>((next() >> 8) % 4096);
-    WriteConfig(offset, next(), 1u << ((next() >> 8) % 3));
+  const auto next = [&seed] {
+    return (seed = seed * 1664525 + 1013904223) >> 8;
+  };
+  for (int i = 0; i < 1000000; ++i) {
+    const uint32_t range = next() % 4 == 0 ? 256 : 4096;
+    const auto offset = static_cast<uint16_t>(next() % range);
+    WriteConfig(offset, uint64_t{next()} << 8 | next(), 1u << (next() % 3));
+    // Nothing of it piles up, and nothing is reached outside the windows.
+    if (i % 1000 != 0) continue;
+    ASSERT_LE(mapper_.Mapped().size(), 3u);
+    ASSERT_LE(interrupts_.live_msi_count(), 7u);
+    for (const auto& [at, size] : mapper_.Mapped()) {
+      const uint64_t window = at < kWindow64 ? kWindow32 : kWindow64;
+      ASSERT_TRUE(at >= window && at + size <= window + kWindowSize) << at;
+    }
   }
   root_->Reset();
   EXPECT_EQ(mapper_.Mapped().size(), 3u);
   EnableMsix();
   UnmaskVector(2);
   EXPECT_GE(device_.irqs.at(2).at(2), 0);
+}
+
+// Files, slots, interrupts and DMA maps are back where they began after every
+// round, and the first round's device does what the last one's does.
+TEST_F(VfioFixture, DevicesThatComeAndGoLeaveNothing) {
+  fakes::FakeDevice& other = kernel_.AddNetwork("0000:02:00.0", 9);
+  ASSERT_TRUE(space_->Map(0, 0x10000, this).ok());
+  const auto files = [] {
+    return std::ranges::distance(
+        std::filesystem::directory_iterator("/proc/self/fd"));
+  };
+  // The last device of all leaves too: the kernel forgets its maps with it.
+  for (const bool alone : {false, true}) {
+    if (alone) function_->Detach();
+    const size_t slots = mapper_.Mapped().size();
+    const size_t maps = kernel_.mapped();
+    const int lines = interrupts_.level_irqfds();
+    const auto open = files();
+    EXPECT_EQ(maps, alone ? 0u : 1u);
+    for (int round = 0; round < 100; ++round) {
+      auto function = Create(other);
+      ASSERT_TRUE(function.ok()) << function.status();
+      address_ = *root_->AddRemovable(*std::move(function));
+      EXPECT_EQ(kernel_.mapped(), 1u);
+      EnableMsix();
+      UnmaskVector(1);
+      EXPECT_GE(other.irqs.at(2).at(1), 0);
+      ASSERT_EQ(mapper_.Mapped().size(), slots + 3);
+      root_->Remove(address_);
+      ASSERT_EQ(mapper_.Mapped().size(), slots);
+      ASSERT_EQ(interrupts_.live_msi_count(), 0u);
+      ASSERT_EQ(interrupts_.level_irqfds(), lines);
+      ASSERT_EQ(kernel_.mapped(), maps);
+      ASSERT_TRUE(other.irqs.empty());
+      // The container's own file is there from its first device on.
+      ASSERT_EQ(files(), open);
+    }
+  }
 }
 
 using VfioCreateTest = VfioFixture;
