@@ -16,6 +16,7 @@
 #include "devices/platform/cmos_rtc.h"
 #include "devices/platform/exit_device.h"
 #include "devices/platform/i8042.h"
+#include "devices/platform/pci_hotplug.h"
 #include "devices/platform/pvpanic.h"
 
 namespace kvmlet {
@@ -26,12 +27,17 @@ class SilentLine : public IrqLine {
   void Set(bool) override {}
 };
 
+constexpr uint32_t kSlots = 0x80000030;
+
 class SilentRequests : public GuestRequests {
  public:
   void PowerOff(Door) override {}
   void Reset(Door) override {}
   void Exit(Door, uint64_t, std::string) override {}
   void Panic(Door, bool) override {}
+  void EjectPci(uint32_t slots) override {
+    CHECK(slots != 0 && (slots & ~kSlots) == 0) << slots;
+  }
 };
 
 uint64_t Read(IoDevice& device, uint64_t offset, size_t width) {
@@ -70,8 +76,10 @@ void Run(std::span<const uint8_t> input) {
   ExitDevice exit_device(requests);
   I8042 i8042(requests);
   Pvpanic pvpanic(requests);
-  const std::array<IoDevice*, 5> devices = {&ged, &rtc, &exit_device, &i8042,
-                                            &pvpanic};
+  PciHotplug hotplug(requests);
+  hotplug.SetSlots(kSlots);
+  const std::array<IoDevice*, 6> devices = {&ged,   &rtc,     &exit_device,
+                                            &i8042, &pvpanic, &hotplug};
   constexpr size_t kWidths[] = {1, 2, 4, 8};
   for (; input.size() >= 6; input = input.subspan(6)) {
     IoDevice& device = *devices[(input[0] & 7u) % devices.size()];
