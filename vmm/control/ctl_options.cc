@@ -36,6 +36,10 @@ commands
   balloon SIZE           how much memory the guest shall keep; info balloon
   qom-get ID PROPERTY    a property of a device
   qom-set ID PROPERTY VALUE
+  device_add driver=vfio-pci id=ID host=BDF
+                         pass a PCI function of the host through
+  device_del id=ID       ask the guest to give it up; add
+                         --wait-event DEVICE_DELETED to wait until it has
   events                 print events until the VM ends
   qmp NAME [KEY=VALUE...]
   qmp 'JSON'             send a command, or a whole request, as it is
