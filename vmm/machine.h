@@ -252,6 +252,9 @@ class Machine final : public GuestRequests,
   std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
   std::map<std::string, Removable> removables_;      // by id
   // Slots that the guest has given up, on their way to the main loop.
+  // Slots whose devices went without the guest's word: it may believe in them
+  // still, and what it then says of them would be meant for the old ones.
+  uint32_t unsure_ = 0;
   std::atomic<uint32_t> ejected_{0};
   // KVM's own counters: the VM's, then each vCPU's; empty before OpenStats and
   // where this KVM has none.

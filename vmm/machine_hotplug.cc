@@ -85,7 +85,10 @@ absl::Status Machine::PlugDevice(const PlugRequest& request) {
     if (status.ok()) status = passthrough_->MapMemory();
     if (!status.ok()) return status;
   }
-  KVMLET_RETURN_IF_ERROR(AttachVfio(checked.vfio.front(), slots));
+  const uint32_t used = pci_->HotplugSlots(0);
+  const uint32_t sure = slots & ~used & ~unsure_;
+  KVMLET_RETURN_IF_ERROR(
+      AttachVfio(checked.vfio.front(), sure != 0 ? sure : slots));
   platform_->OnPciChange(arch::PciChange::kPlugged,
                          removables_[request.id].address.device);
   return absl::OkStatus();
@@ -153,6 +156,7 @@ void Machine::EjectPci(uint32_t slots) {
 
 void Machine::OnEjected(uint32_t slots) {
   if (ended_) return;
+  unsure_ &= ~slots;
   std::vector<std::string> ids;
   for (const auto& [id, removable] : removables_) {
     if ((slots >> removable.address.device & 1) != 0) ids.push_back(id);
@@ -164,11 +168,15 @@ void Machine::WhilePaused(const std::function<void()>& function) {
   PauseVcpus();
   function();
   // A request of the guest that waits on the main loop keeps its hold.
-  if (state_ == RunState::kRunning && !requested_.load()) ResumeVcpus();
+  const bool runs = state_ == RunState::kRunning && !ended_ && !held();
+  if (runs && !requested_.load()) ResumeVcpus();
 }
 
 void Machine::RemoveDevice(const std::string& id, bool ejected) {
-  // First, without a pause: the host waits for nothing else.
+  // First, without waiting for a pause: the host waits for nothing else. It is
+  // asked for all the same: vCPUs that are at the device all the time would
+  // keep it.
+  for (const auto& vcpu : vcpus_) vcpu->RequestPause();
   passthrough_->Detach(id);
   WhilePaused([&] { TakeAway(id, ejected); });
 }
@@ -186,6 +194,7 @@ void Machine::TakeAway(const std::string& id, bool ejected) {
   std::erase_if(device_infos_,
                 [&id](const DeviceInfo& info) { return info.id == id; });
   if (!ejected) {
+    unsure_ |= 1u << removable.address.device;
     platform_->OnPciChange(arch::PciChange::kGone, removable.address.device);
   }
   context_.events.Emit("DEVICE_DELETED",
@@ -199,6 +208,7 @@ void Machine::FinishUnplugs() {
     if (removable.asked) ids.push_back(id);
   }
   for (const std::string& id : ids) TakeAway(id, /*ejected=*/true);
+  unsure_ = 0;
 }
 
 }  // namespace kvmlet

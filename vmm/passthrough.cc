@@ -22,6 +22,8 @@ namespace {
 
 // The kernel may take a second to open a device that sleeps or is reset.
 constexpr std::chrono::seconds kBrokerWait{20};
+// While the guest runs: the main loop does nothing else meanwhile.
+constexpr std::chrono::seconds kShortBrokerWait{5};
 
 }  // namespace
 
@@ -97,11 +99,22 @@ absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenHere(
                                            .fd = config.vf_token_fd}));
   KVMLET_ASSIGN_OR_RETURN(const vfio::TokenDecision token,
                           vfio::DecideToken(facts, given));
+  for (const auto& device : devices_) {
+    if (device->bdf == bdf) {
+      return absl::AlreadyExistsError(
+          absl::StrCat(bdf, ": the guest has it already, as ", device->id));
+    }
+  }
+  if (own_space_ != nullptr && own_space_->iommufd != config.iommufd) {
+    return UsageError(
+        "iommufd goes with all devices of a machine or with none");
+  }
   if (own_space_ == nullptr) {
     KVMLET_ASSIGN_OR_RETURN(
         own_space_,
         AddSpace(config.iommufd ? vfio::MakeIommufd(SpaceContext())
                                 : vfio::MakeContainer(SpaceContext())));
+    own_space_->iommufd = config.iommufd;
   }
   space = own_space_;
   return space->space->Open(facts, token);
@@ -109,14 +122,15 @@ absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenHere(
 
 absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenFromBroker(
     const VfioConfig& config, std::string& bdf, Space*& space) {
+  const auto wait = memory_is_mapped_ ? kShortBrokerWait : kBrokerWait;
   const std::string path = config.device.substr(config.device.find(':') + 1);
   KVMLET_ASSIGN_OR_RETURN(
       const UniqueFd socket,
-      ConnectUnix(path, std::chrono::steady_clock::now() + kBrokerWait));
+      ConnectUnix(path, std::chrono::steady_clock::now() + wait));
   KVMLET_RETURN_IF_ERROR(
       vfio::SendLine(socket.get(), absl::StrCat("take ", *config.vf)));
   KVMLET_ASSIGN_OR_RETURN(vfio::HandedDevice handed,
-                          vfio::ReceiveDevice(socket.get(), kBrokerWait));
+                          vfio::ReceiveDevice(socket.get(), wait));
   bdf = handed.bdf;
   vfio::DeviceFacts facts;
   facts.bdf = handed.bdf;
@@ -139,6 +153,7 @@ absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::Open(
   auto kept = std::make_unique<Device>();
   Device& device = *kept;
   device.id = config.id;
+  device.bdf = bdf;
   device.space = space;
   ++space->devices;
   {
@@ -174,9 +189,11 @@ Passthrough::Device* Passthrough::Find(std::string_view id) {
 
 void Passthrough::Detach(std::string_view id) {
   Device* const device = Find(id);
-  if (device != nullptr && device->function != nullptr) {
-    device->function->Detach();
-  }
+  if (device == nullptr || device->function == nullptr) return;
+  device->function->Detach();
+  // A vCPU may be on its way here, having met what is now gone.
+  const std::lock_guard lock(mutex_);
+  retries_.Cleared();
 }
 
 void Passthrough::Forget(std::string_view id) {

@@ -75,11 +75,13 @@ class Passthrough {
   struct Space {
     std::unique_ptr<vfio::AddressSpace> space;
     size_t devices = 0;
+    bool iommufd = false;
     std::vector<uint64_t> mapped;
     std::vector<std::unique_ptr<DmaMap>> maps;  // one a memory device
   };
   struct Device {
     std::string id;
+    std::string bdf;
     Space* space = nullptr;
     vfio::VfioPci* function = nullptr;  // the root bus owns it
     std::optional<EventFd> request;     // the host wants it back

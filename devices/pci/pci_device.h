@@ -58,7 +58,7 @@ class PciDevice {
   virtual ~PciDevice() = default;
   virtual std::string_view name() const = 0;
 
-  // While the machine is built, in this order.
+  // As it is put on the bus, in this order.
   virtual uint8_t interrupt_pin() const = 0;  // 1 is INTA#, 0 none
   virtual absl::Status Attach(PciSlot slot) = 0;
   virtual std::span<const BarSpec> bars() const = 0;

@@ -34,7 +34,10 @@ class PciHotplug : public IoDevice {
   uint32_t slots() const { return slots_; }
   // A device came into the slot, or the guest shall give the slot up. The
   // guest looks when it is interrupted.
-  void Plug(uint8_t slot) { plugged_ |= 1u << slot; }
+  void Plug(uint8_t slot) {
+    asked_ &= ~(1u << slot);  // that was the one before
+    plugged_ |= 1u << slot;
+  }
   void Ask(uint8_t slot) { asked_ |= 1u << slot; }
   // Back to the state at power-on.
   void Reset() { plugged_ = asked_ = 0; }

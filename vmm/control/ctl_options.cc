@@ -39,7 +39,8 @@ commands
   device_add driver=vfio-pci id=ID host=BDF
                          pass a PCI function of the host through
   device_del id=ID       ask the guest to give it up; add
-                         --wait-event DEVICE_DELETED to wait until it has
+                         --wait-event DEVICE_DELETED to wait until it has,
+                         or __org.kvmlet_force=true to take it at once
   events                 print events until the VM ends
   qmp NAME [KEY=VALUE...]
   qmp 'JSON'             send a command, or a whole request, as it is

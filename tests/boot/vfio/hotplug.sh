@@ -13,7 +13,7 @@ counts() {
 
 # deleted COUNT: waits until so many devices are gone.
 deleted() {
-    local left=300
+    local left=600
     until [ "$(grep -c '"DEVICE_DELETED"' events)" -ge "$1" ]; do
         left=$((left - 1))
         [ "$left" -gt 0 ] || fail "device $1 does not go"
@@ -28,7 +28,7 @@ check_plug() {
     bind_to "$NVME" vfio-pci
     local i faults before=
     faults=$(dma_faults)
-    guest_start 'modprobe nvme
+    KV_TIMEOUT=$((400 + 60 * ${ROUNDS:-4}))s guest_start 'modprobe nvme
         echo waiting
         n=0
         while :; do
@@ -73,6 +73,7 @@ check_taken_back() {
     wait_for '^GONE'
     deleted 1
     assert_grep 'the guest has 4 seconds to give it up' "$KV_ERRORS"
+    assert_no_grep 'the guest did not give it up' "$KV_ERRORS"
     kill -0 "$KV_PID" || fail "the guest did not survive"
     kill "$KV_PID"
     kv_wait
@@ -88,12 +89,12 @@ check_forced() {
         echo GONE
         while :; do sleep 1; done' --vfio "$NVME,id=disk" --memory 192M --qmp unix:qmp --events events
     wait_for '^HERE'
-    ! "$KVMLET" ctl qmp device_del id=nobody >why 2>&1 || fail "nobody was removed"
-    assert_grep "Device 'nobody' not found" why
-    ! "$KVMLET" ctl qmp device_del id=rng0 >why 2>&1 || fail "a virtio device was removed"
-    assert_grep "only vfio-pci devices leave" why
-    ! "$KVMLET" ctl qmp device_add driver=vfio-pci id=disk "host=$NVME" >why 2>&1 || fail "added twice"
-    assert_grep "Duplicate device ID" why
+    ! "$KVMLET" ctl qmp device_del id=nobody >said 2>&1 || fail "nobody was removed"
+    assert_grep "Device 'nobody' not found" said
+    ! "$KVMLET" ctl qmp device_del id=rng0 >said 2>&1 || fail "a virtio device was removed"
+    assert_grep "only vfio-pci devices leave" said
+    ! "$KVMLET" ctl qmp device_add driver=vfio-pci id=disk "host=$NVME" >said 2>&1 || fail "added twice"
+    assert_grep "Duplicate device ID" said
     "$KVMLET" ctl qmp device_del id=disk __org.kvmlet_force=true || fail "it stays"
     deleted 1
     wait_for '^GONE'
@@ -101,6 +102,23 @@ check_forced() {
     kv_wait
 }
 
+# A guest that does not listen: what it was asked for goes when it is reset.
+check_reset_takes() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --events events --vfio "$NVME,id=disk"
+    wait_socket qmp
+    "$KVMLET" ctl qmp device_add driver=vfio-pci id=again "host=$NVME" >said 2>&1 && fail "it is there twice"
+    assert_grep 'the guest has it already, as disk' said
+    "$KVMLET" ctl qmp device_del id=disk || fail "it cannot be asked back"
+    "$KVMLET" ctl qmp reset || fail "no reset"
+    deleted 1
+    timeout 60 bash -c "echo $NVME >/sys/bus/pci/drivers/vfio-pci/unbind" || fail "it is still held"
+    kill "$KV_PID"
+    kv_wait
+}
+
 run_test plug check_plug
+run_test reset-takes check_reset_takes
 run_test taken-back check_taken_back
 run_test forced check_forced
