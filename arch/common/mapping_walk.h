@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists what page tables map, whatever their format: every walk in order of
-// virtual addresses, neighbours that continue each other as one. A table counts where
-// it is met first: one that is met again, as in a shadow that is all one page,
-// or in tables that lead to themselves, adds nothing.
+// virtual addresses, neighbours that continue each other as one. A table counts
+// where it is met first: one that is met again, as in a shadow that is all one
+// page, or in tables that lead to themselves, adds nothing.
 //
 // Not thread-safe. The tables are hostile: each is read once and whole, and
 // the work is bounded by the memory there is. Units: bytes.

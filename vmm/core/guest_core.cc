@@ -274,9 +274,9 @@ absl::StatusOr<GuestCoreSummary> Writer::Write(const std::string& path) {
         " pieces, more than a core file has room for; larger blocks of "
         "--virtio-mem make fewer"));
   }
-  virtual_segments_ = VirtualSegments(
-      core_.mappings, Ranges(sources),
-      std::min(kMostVirtualSegments, kMostSegments - fixed));
+  virtual_segments_ =
+      VirtualSegments(core_.mappings, Ranges(sources),
+                      std::min(kMostVirtualSegments, kMostSegments - fixed));
   const uint64_t segments = fixed + virtual_segments_.size();
   for (const arch::CoreNote& note : core_.notes) {
     AppendNote(notes_, note.name, note.type, note.data);

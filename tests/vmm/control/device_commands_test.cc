@@ -32,7 +32,7 @@ TEST_F(DeviceCommandsTest, AddTakesWhatVfioTakes) {
   EXPECT_EQ(*registry_.Run("device_add", {{"driver", "vfio-pci"},
                                           {"id", "nic"},
                                           {"host", "broker:sock"},
-                                          {"vf", 3},
+                                          {"vf", 3u},
                                           {"vf-token-file", "secret"},
                                           {"iommufd", true}}),
             Json::object());
@@ -56,7 +56,7 @@ TEST_F(DeviceCommandsTest, AddRefusesWhatCannotBeAdded) {
   EXPECT_THAT(ErrorOf("device_add", {{"driver", "vfio-pci"},
                                      {"id", "n"},
                                      {"host", "broker:s"},
-                                     {"vf", 1 << 20}}),
+                                     {"vf", 1u << 20}}),
               HasSubstr("no virtual function"));
   EXPECT_THAT(machine_.plugged, IsEmpty());
 }

@@ -176,8 +176,7 @@ TEST_F(PagingTest, MappingsOfHostileTablesEnd) {
   // Each entry of the top table leads to it.
   for (uint64_t i = 0; i < 512; ++i) Set(0x1000, i, 0x1000 | kPresent);
   const X86AddressSpace space(Long(0x1000));
-  EXPECT_THAT(space.Mappings(*memory_, 100'000),
-              testing::SizeIs(512));
+  EXPECT_THAT(space.Mappings(*memory_, 100'000), testing::SizeIs(512));
   // And each to memory that is not there.
   for (uint64_t i = 0; i < 512; ++i) {
     Set(0x1000, i, 0x100000000 + (i << 12) + kPresent);
