@@ -248,7 +248,8 @@ void Breakpoints::Hide(Gpa at, std::span<std::byte> copy) const {
   for (const auto& [key, breakpoint] : all_) {
     if (!breakpoint.patched) continue;
     Overlap(breakpoint, at, copy.size(),
-            [&](uint64_t mine, uint64_t theirs, uint64_t size) {
+            [&, &breakpoint = breakpoint](uint64_t mine, uint64_t theirs,
+                                          uint64_t size) {
               std::ranges::copy_n(
                   breakpoint.saved.begin() + static_cast<ptrdiff_t>(mine),
                   static_cast<ptrdiff_t>(size),
@@ -262,7 +263,8 @@ bool Breakpoints::Write(Gpa at, std::span<const std::byte> data) {
   for (auto& [key, breakpoint] : all_) {
     if (!breakpoint.patched) continue;
     Overlap(breakpoint, at, data.size(),
-            [&](uint64_t mine, uint64_t theirs, uint64_t size) {
+            [&, &breakpoint = breakpoint](uint64_t mine, uint64_t theirs,
+                                          uint64_t size) {
               std::ranges::copy_n(
                   data.begin() + static_cast<ptrdiff_t>(theirs),
                   static_cast<ptrdiff_t>(size),
