@@ -41,10 +41,14 @@ if(KVMLET_FUZZ)
   target_compile_options(kvmlet_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
-# kvmlet_precompile(TARGET KIND HEADER [OPTION ...]): TARGET uses the compiled
-# HEADER, as all targets of that KIND do, which are compiled with the OPTIONs.
-# Only in the release build; the others see that each file includes what it uses.
-function(kvmlet_precompile target kind header)
+# kvmlet_release(TARGET KIND HEADER [OPTION ...]): in the release build TARGET
+# has the OPTIONs and uses the compiled HEADER, as all targets of that KIND do;
+# the other builds see that each file includes what it uses.
+function(kvmlet_release target kind header)
+  if(NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+    return()
+  endif()
+  target_compile_options(${target} PRIVATE ${ARGN})
   set(precompiled kvmlet_precompiled_${kind})
   if(NOT TARGET ${precompiled})
     file(CONFIGURE OUTPUT precompiled.cc CONTENT "")
@@ -67,14 +71,10 @@ function(kvmlet_library name)
   cmake_parse_arguments(L "SMALL" "" "SRCS;DEPS" ${ARGN})
   add_library(kvmlet_${name} STATIC ${L_SRCS})
   target_link_libraries(kvmlet_${name} PUBLIC kvmlet_flags ${L_DEPS})
-  if(NOT CMAKE_BUILD_TYPE STREQUAL "Release")
-    return()
-  endif()
   if(L_SMALL)
-    target_compile_options(kvmlet_${name} PRIVATE -Os)
-    kvmlet_precompile(kvmlet_${name} small vmm/base/precompiled.h -Os)
+    kvmlet_release(kvmlet_${name} small vmm/base/precompiled.h -Os)
   else()
-    kvmlet_precompile(kvmlet_${name} fast vmm/base/precompiled.h)
+    kvmlet_release(kvmlet_${name} fast vmm/base/precompiled.h)
   endif()
 endfunction()
 
@@ -92,10 +92,7 @@ function(kvmlet_test name)
                                         GTest::gmock GTest::gtest_main)
   # What is tested is optimised, the test is not, and most of what it includes
   # is compiled once: that halves its compilation.
-  if(CMAKE_BUILD_TYPE STREQUAL "Release")
-    target_compile_options(${name} PRIVATE -O0)
-    kvmlet_precompile(${name} tests tests/precompiled.h -O0)
-  endif()
+  kvmlet_release(${name} tests tests/precompiled.h -O0)
   if(CMAKE_CROSSCOMPILING)
     if(T_LABEL STREQUAL "unit")
       add_test(NAME unit.${KVMLET_ARCH}.${name} COMMAND ${name})
