@@ -138,13 +138,6 @@ QemuCpuState System(const kvm_regs& regs, const kvm_sregs& sregs,
   return out;
 }
 
-absl::StatusOr<uint64_t> ReadKernelGsBase(const KvmVcpu& vcpu) {
-  MsrList list(1);
-  list.Add({.index = kMsrKernelGsBase, .reserved = 0, .data = 0});
-  KVMLET_RETURN_IF_ERROR(vcpu.fd().Exchange(kGetMsrs, list.header()).status());
-  return list.entries()[0].data;
-}
-
 }  // namespace
 
 uint16_t CoreMachine() { return EM_X86_64; }
@@ -155,7 +148,7 @@ absl::StatusOr<std::vector<CoreNote>> ReadCoreNotes(const KvmVcpu& vcpu,
   KVMLET_ASSIGN_OR_RETURN(const kvm_sregs sregs, vcpu.fd().Get(kGetSregs));
   KVMLET_ASSIGN_OR_RETURN(const XsaveArea xsave, vcpu.fd().Get(kGetXsave));
   KVMLET_ASSIGN_OR_RETURN(const uint64_t kernel_gs_base,
-                          ReadKernelGsBase(vcpu));
+                          ReadMsr(vcpu.fd(), kMsrKernelGsBase));
   elf_prstatus status{};
   status.pr_pid = static_cast<pid_t>(index + 1);
   status.pr_fpvalid = 1;

@@ -15,15 +15,6 @@ namespace {
 
 constexpr std::array<size_t, 3> kExpedited{kRipNumber, kRspNumber, kRbpNumber};
 
-absl::StatusOr<uint64_t> ReadMsr(const KvmVcpu& vcpu, uint32_t index) {
-  MsrList list(1);
-  list.Add({.index = index, .reserved = 0, .data = 0});
-  KVMLET_ASSIGN_OR_RETURN(const int done,
-                          vcpu.fd().Exchange(kGetMsrs, list.header()));
-  if (done != 1) return absl::NotFoundError("KVM does not know this MSR");
-  return list.entries()[0].data;
-}
-
 absl::Status WriteMsr(const KvmVcpu& vcpu, uint32_t index, uint64_t value) {
   MsrList list(1);
   list.Add({.index = index, .reserved = 0, .data = value});
@@ -48,7 +39,7 @@ absl::StatusOr<uint64_t> ReadSystem(const KvmVcpu& vcpu,
       return xcrs.xcrs[0].value;
     }
     default:
-      return ReadMsr(vcpu, spec.where);
+      return ReadMsr(vcpu.fd(), spec.where);
   }
 }
 

@@ -90,11 +90,9 @@ std::optional<Opcode> Decode(const Cpu& cpu, const GuestMemory& memory) {
 }
 
 std::optional<uint64_t> Msr(const KvmVcpu& vcpu, uint32_t index) {
-  MsrList list(1);
-  list.Add({.index = index, .reserved = 0, .data = 0});
-  const auto done = vcpu.fd().Exchange(kGetMsrs, list.header());
-  if (!done.ok() || *done != 1) return std::nullopt;
-  return list.entries()[0].data;
+  const absl::StatusOr<uint64_t> value = ReadMsr(vcpu.fd(), index);
+  if (!value.ok()) return std::nullopt;
+  return *value;
 }
 
 // Where the handler of a software interrupt is, unless it would fault.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The typed KVM requests that exist on x86 only, and the MSR and CPUID numbers
-// this folder uses. Constants. Specification: Documentation/virt/kvm/api.rst.
+// this folder uses; constants but for ReadMsr. Specification:
+// Documentation/virt/kvm/api.rst.
 #ifndef KVMLET_ARCH_X86_64_KVM_X86_H_
 #define KVMLET_ARCH_X86_64_KVM_X86_H_
 
@@ -8,6 +9,8 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "vmm/kvm/kvm_fd.h"
 #include "vmm/kvm/kvm_list.h"
 
@@ -75,6 +78,16 @@ inline constexpr uint32_t kMsrMiscEnable = 0x1a0;
 inline constexpr uint32_t kMsrPat = 0x277;
 inline constexpr uint32_t kMsrMtrrDefType = 0x2ff;
 inline constexpr uint32_t kMsrPerfCapabilities = 0x345;
+
+// One of them; NotFound when KVM does not know it.
+inline absl::StatusOr<uint64_t> ReadMsr(const KvmFd& vcpu, uint32_t index) {
+  MsrList list(1);
+  list.Add({.index = index, .reserved = 0, .data = 0});
+  const absl::StatusOr<int> done = vcpu.Exchange(kGetMsrs, list.header());
+  if (!done.ok()) return done.status();
+  if (*done != 1) return absl::NotFoundError("KVM does not know this MSR");
+  return list.entries()[0].data;
+}
 
 }  // namespace kvmlet::arch::x86_64
 
