@@ -132,6 +132,14 @@ void Machine::ResumeVcpus() {
   for (const auto& vcpu : vcpus_) vcpu->Resume();
 }
 
+void Machine::WhilePaused(const std::function<void()>& function) {
+  PauseVcpus();
+  function();
+  // A request of the guest that waits on the main loop keeps its hold.
+  const bool runs = state_ == RunState::kRunning && !ended_ && !held();
+  if (runs && !requested_.load()) ResumeVcpus();
+}
+
 void Machine::Halt() {
   if (state_ == RunState::kPrelaunch) return;
   PauseVcpus();

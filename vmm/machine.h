@@ -169,6 +169,7 @@ class Machine final : public GuestRequests,
 
   // machine_dump.cc: the guest as a core file.
   absl::StatusOr<std::vector<arch::CoreNote>> ReadCoreNotes();
+  absl::Status DumpPaused(const std::string& path, bool paging);
 
   // machine_devices.cc: one function a kind of device.
   absl::Status AttachDevices();
@@ -193,6 +194,7 @@ class Machine final : public GuestRequests,
   };
   absl::Status OpenPassthrough();
   absl::Status AttachVfio(const VfioConfig& config, uint32_t slots);
+  bool CanAskFor(const Removable& removable) const;
   void AskForDevice(const std::string& id);
   void OnHostRequest(const std::string& id);
   void OnEjected(uint32_t slots);
@@ -201,7 +203,6 @@ class Machine final : public GuestRequests,
   // These two while no vCPU runs. What the guest was asked for goes with it.
   void TakeAway(const std::string& id, bool ejected);
   void FinishUnplugs();
-  void WhilePaused(const std::function<void()>& function);
 
   absl::StatusOr<EventLoop*> AddIoThread(std::string name);
   // The loop of the devices that need no thread of their own.
@@ -214,6 +215,8 @@ class Machine final : public GuestRequests,
   absl::Status ResetGuest();
   void PauseVcpus();
   void ResumeVcpus();
+  // No vCPU runs meanwhile; what stood still before does so afterwards.
+  void WhilePaused(const std::function<void()>& function);
   // A console whose reader is slow must not hold up who waits for a vCPU.
   void HurryConsoles(bool on);
   // Opened when somebody asks for the first time: a start must not pay.

@@ -36,9 +36,14 @@ absl::Status Machine::DumpGuest(const std::string& path, bool paging) {
   if (state_ == RunState::kPrelaunch) {
     return absl::FailedPreconditionError("the machine has not started");
   }
-  PauseVcpus();
-  auto notes = ReadCoreNotes();
-  absl::Status status = notes.status();
+  absl::Status status;
+  WhilePaused([&] { status = DumpPaused(path, paging); });
+  return status;
+}
+
+absl::Status Machine::DumpPaused(const std::string& path, bool paging) {
+  KVMLET_ASSIGN_OR_RETURN(std::vector<arch::CoreNote> notes, ReadCoreNotes());
+  absl::Status status;
   std::vector<arch::CoreMapping> mappings;
   // The kernel's half is the same on each vCPU that has paging; one that is at
   // its reset state, as after a triple fault on AMD, has none.
@@ -50,27 +55,23 @@ absl::Status Machine::DumpGuest(const std::string& path, bool paging) {
       if (all.ok()) mappings = *std::move(all);
     });
   }
-  if (status.ok()) {
-    GuestCore core{.memory = *memory_,
-                   .machine = arch::CoreMachine(),
-                   .notes = *std::move(notes),
-                   .paging = paging,
-                   .mappings = std::move(mappings)};
-    if (debugger_ != nullptr) {
-      core.hide = [this](Gpa at, std::span<std::byte> copy) {
-        debugger_->breakpoints().Hide(at, copy);
-      };
-    }
-    const absl::StatusOr<GuestCoreSummary> summary = WriteGuestCore(path, core);
-    status = summary.status();
-    LOG_IF(WARNING, summary.ok() && summary->unreadable > 0)
-        << "dump " << path << ": " << summary->unreadable
-        << " bytes of memory could not be read and are left out";
+  KVMLET_RETURN_IF_ERROR(status);
+  GuestCore core{.memory = *memory_,
+                 .machine = arch::CoreMachine(),
+                 .notes = std::move(notes),
+                 .paging = paging,
+                 .mappings = std::move(mappings)};
+  if (debugger_ != nullptr) {
+    core.hide = [this](Gpa at, std::span<std::byte> copy) {
+      debugger_->breakpoints().Hide(at, copy);
+    };
   }
-  // As Resume: a request of the guest that waits on this loop keeps its hold.
-  const bool runs = state_ == RunState::kRunning && !ended_ && !crash_;
-  if (runs && !requested_.load()) ResumeVcpus();
-  return status;
+  KVMLET_ASSIGN_OR_RETURN(const GuestCoreSummary summary,
+                          WriteGuestCore(path, core));
+  LOG_IF(WARNING, summary.unreadable > 0)
+      << "dump " << path << ": " << summary.unreadable
+      << " bytes of memory could not be read and are left out";
+  return absl::OkStatus();
 }
 
 }  // namespace kvmlet

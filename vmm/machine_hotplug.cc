@@ -105,11 +105,9 @@ absl::Status Machine::UnplugDevice(std::string_view id, bool force) {
     return absl::FailedPreconditionError(
         absl::StrCat("Device '", name, "' stays: only vfio-pci devices leave"));
   }
-  const uint8_t slot = removable->second.address.device;
-  const bool told = (platform_->pci_hotplug_slots() >> slot & 1) != 0;
   if (force) {
     RemoveDevice(name, /*ejected=*/false);
-  } else if (told) {
+  } else if (CanAskFor(removable->second)) {
     AskForDevice(name);
   } else {
     return absl::FailedPreconditionError(
@@ -117,6 +115,12 @@ absl::Status Machine::UnplugDevice(std::string_view id, bool force) {
                      "': give __org.kvmlet_force=true to take it away"));
   }
   return absl::OkStatus();
+}
+
+// The guest that was loaded last knows the slot.
+bool Machine::CanAskFor(const Removable& removable) const {
+  const uint32_t slots = platform_->pci_hotplug_slots();
+  return (slots >> removable.address.device & 1) != 0;
 }
 
 // Once more when it was asked before: it may not have listened.
@@ -129,9 +133,7 @@ void Machine::AskForDevice(const std::string& id) {
 void Machine::OnHostRequest(const std::string& id) {
   const auto found = removables_.find(id);
   if (found == removables_.end() || found->second.deadline) return;
-  const uint8_t slot = found->second.address.device;
-  const bool told = (platform_->pci_hotplug_slots() >> slot & 1) != 0;
-  if (!told || run_state() != RunState::kRunning) {
+  if (!CanAskFor(found->second) || run_state() != RunState::kRunning) {
     LOG(WARNING) << id << ": the host takes the device back; the guest, which "
                  << "cannot be asked, loses it now";
     return RemoveDevice(id, /*ejected=*/false);
@@ -162,14 +164,6 @@ void Machine::OnEjected(uint32_t slots) {
     if ((slots >> removable.address.device & 1) != 0) ids.push_back(id);
   }
   for (const std::string& id : ids) RemoveDevice(id, /*ejected=*/true);
-}
-
-void Machine::WhilePaused(const std::function<void()>& function) {
-  PauseVcpus();
-  function();
-  // A request of the guest that waits on the main loop keeps its hold.
-  const bool runs = state_ == RunState::kRunning && !ended_ && !held();
-  if (runs && !requested_.load()) ResumeVcpus();
 }
 
 void Machine::RemoveDevice(const std::string& id, bool ejected) {
