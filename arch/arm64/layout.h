@@ -26,6 +26,9 @@ inline constexpr uint64_t kRtc = 0x09010000;
 inline constexpr uint64_t kGpio = 0x09030000;
 inline constexpr uint64_t kExit = 0x09080000;
 inline constexpr uint64_t kPvpanic = 0x09090000;
+// Memory, and not a device; see stolen_time.h.
+inline constexpr uint64_t kStolenTime = 0x090a0000;
+inline constexpr uint64_t kStolenTimeSize = 0x10000;
 
 inline constexpr uint64_t kGicRedistributors = 0x0a000000;
 inline constexpr uint64_t kGicRedistributorSize = 0x20000;  // one a vCPU

@@ -53,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Arm64Platform>> Arm64Platform::Create(
   KVMLET_RETURN_IF_ERROR(platform->OpenImages());
   KVMLET_ASSIGN_OR_RETURN(platform->features_,
                           VcpuFeatures::Choose(context.vm));
+  KVMLET_RETURN_IF_ERROR(platform->CreateStolenTime());
   KVMLET_RETURN_IF_ERROR(platform->CreateController());
   KVMLET_RETURN_IF_ERROR(platform->AddDevices());
   return platform;
@@ -64,6 +65,14 @@ absl::Status Arm64Platform::OpenImages() {
   KVMLET_RETURN_IF_ERROR(CheckCommandLine(*kernel_, CommandLine()));
   if (config.initrd.empty()) return absl::OkStatus();
   KVMLET_ASSIGN_OR_RETURN(initrd_, BootFile::Open("--initrd", config.initrd));
+  return absl::OkStatus();
+}
+
+absl::Status Arm64Platform::CreateStolenTime() {
+  if (context_.vm.CheckExtension(KVM_CAP_STEAL_TIME) <= 0) {
+    return absl::OkStatus();
+  }
+  KVMLET_ASSIGN_OR_RETURN(stolen_time_, StolenTime::Create(context_.vm));
   return absl::OkStatus();
 }
 
@@ -131,6 +140,9 @@ uint32_t Arm64Platform::PciInterrupt(uint32_t slot, uint32_t pin) const {
 absl::Status Arm64Platform::SetUpVcpu(KvmVcpu& vcpu, uint32_t index) {
   KVMLET_RETURN_IF_ERROR(features_->Init(vcpu, index == 0));
   KVMLET_RETURN_IF_ERROR(features_->Finalize(vcpu));
+  if (stolen_time_) {
+    KVMLET_RETURN_IF_ERROR(StolenTime::Offer(vcpu, index));
+  }
   KVMLET_ASSIGN_OR_RETURN(mpidrs_[index], GetRegister(vcpu, kRegMpidr));
   if (index != 0) return absl::OkStatus();
   KVMLET_ASSIGN_OR_RETURN(const uint64_t mmfr0, GetRegister(vcpu, kRegMmfr0));
@@ -222,6 +234,7 @@ absl::Status Arm64Platform::Reset() {
   uart_->Reset();
   rtc_->Reset();
   gpio_->Reset();
+  if (stolen_time_) stolen_time_->Reset();
   return gic_->Reset(mpidrs_);
 }
 

@@ -16,6 +16,7 @@
 #include "arch/arm64/fdt.h"
 #include "arch/arm64/gic.h"
 #include "arch/arm64/kernel_image.h"
+#include "arch/arm64/stolen_time.h"
 #include "arch/arm64/vcpu_state.h"
 #include "arch/common/topology.h"
 #include "devices/platform/exit_device.h"
@@ -52,6 +53,7 @@ class Arm64Platform final : public Platform {
  private:
   explicit Arm64Platform(const PlatformContext& context);
   absl::Status OpenImages();
+  absl::Status CreateStolenTime();
   absl::Status CreateController();
   absl::Status AddDevices();
   absl::Status AddMsiFrame();
@@ -70,6 +72,7 @@ class Arm64Platform final : public Platform {
   std::vector<uint64_t> mpidrs_;  // by index; complete before the first run
   LogLimiter log_{"arm64"};
 
+  std::unique_ptr<StolenTime> stolen_time_;  // where the host counts it
   std::unique_ptr<Gic> gic_;
   std::unique_ptr<IrqRouter> router_;
   std::unique_ptr<Pl011> uart_;

@@ -51,7 +51,6 @@ std::span<const KvmCapability> SpecificCapabilities() {
        "pointer authentication in the guest", false, kProcessor},
       {KVM_CAP_ARM_NISV_TO_USER, "ARM_NISV_TO_USER",
        "a wild access of the guest is its own fault only", false},
-      {KVM_CAP_STEAL_TIME, "STEAL_TIME", "the guest sees stolen time", false},
   };
   return kCapabilities;
 }

@@ -36,6 +36,9 @@ constexpr arch::KvmCapability kCommonCapabilities[] = {
     {KVM_CAP_SET_GUEST_DEBUG, "SET_GUEST_DEBUG", "debugging a guest", false},
     {KVM_CAP_BINARY_STATS_FD, "BINARY_STATS_FD", "counters of the guest",
      false},
+    {KVM_CAP_STEAL_TIME, "STEAL_TIME",
+     "a guest knows how long the host let it wait", false,
+     "use Linux 5.10 or newer with CONFIG_SCHED_INFO"},
 };
 
 class SystemHost : public Host {

@@ -37,6 +37,19 @@ TEST(CpuidFeaturesTest, OtherBitsStay) {
   EXPECT_EQ(Built(IntelTable(), FullHost(), 7).ebx, kAll);
 }
 
+// Stolen time among them: the guest needs no more than KVM's word.
+TEST(CpuidFeaturesTest, WhatKvmOffersLinuxStays) {
+  constexpr unsigned kStealTime = 5;
+  CpuidTable supported = IntelTable();
+  const auto offered = Built(supported, FullHost(), 0x40000001);
+  EXPECT_EQ(offered.eax, FindLeaf(supported, 0x40000001)->eax);
+  EXPECT_TRUE(HasBit(offered.eax, kStealTime));
+  // A host that does not count it.
+  FindLeaf(supported, 0x40000001)->eax &= ~(1u << kStealTime);
+  EXPECT_FALSE(
+      HasBit(Built(supported, FullHost(), 0x40000001).eax, kStealTime));
+}
+
 TEST(CpuidFeaturesTest, TheDeadlineTimerFollowsTheHost) {
   CpuidHost host = FullHost();
   EXPECT_TRUE(HasBit(Built(IntelTable(), host, 1).ecx, 24));
