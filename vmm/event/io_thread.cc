@@ -38,6 +38,7 @@ void IoThread::Start() {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  sigdelset(&all, SIGBUS);  // blocked it would end the process
   pthread_sigmask(SIG_BLOCK, &all, &before);
   thread_ = std::thread([this] { loop_->Run(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/memory/bus_errors.h"
 
 namespace kvmlet {
 namespace {
@@ -143,39 +144,48 @@ bool GuestMemory::Read(Gpa at, std::span<std::byte> out) const {
   const std::byte* host = Host(at, out.size());
   if (host == nullptr) return false;
   if (out.empty()) return true;  // and has perhaps no address
-  std::memcpy(out.data(), host, out.size());
+  const bool read = Guarded([&] { std::memcpy(out.data(), host, out.size()); });
   // The copy above is the only read: the compiler may not go back to RAM.
   asm volatile("" ::: "memory");
-  return true;
+  return read;
 }
 
 bool GuestMemory::Write(Gpa at, std::span<const std::byte> data) const {
   std::byte* const host = Host(at, data.size());
   if (host == nullptr) return false;
   if (data.empty()) return true;
-  std::memcpy(host, data.data(), data.size());
+  const bool written =
+      Guarded([&] { std::memcpy(host, data.data(), data.size()); });
   asm volatile("" ::: "memory");
-  return true;
+  return written;
 }
 
 bool GuestMemory::Zero(Gpa at, uint64_t length) const {
   std::byte* const host = Host(at, length);
   if (host == nullptr) return false;
-  std::memset(host, 0, length);
-  return true;
+  return Guarded([&] { std::memset(host, 0, length); });
 }
 
 std::optional<uint16_t> GuestMemory::LoadAcquire16(Gpa at) const {
   std::byte* const host = Host(at, sizeof(uint16_t));
   if (host == nullptr || at.value % sizeof(uint16_t) != 0) return {};
-  return __atomic_load_n(reinterpret_cast<uint16_t*>(host), __ATOMIC_ACQUIRE);
+  uint16_t value = 0;
+  if (!Guarded([&] {
+        value = __atomic_load_n(reinterpret_cast<uint16_t*>(host),
+                                __ATOMIC_ACQUIRE);
+      })) {
+    return {};
+  }
+  return value;
 }
 
 bool GuestMemory::StoreRelease16(Gpa at, uint16_t value) const {
   std::byte* const host = Host(at, sizeof(uint16_t));
   if (host == nullptr || at.value % sizeof(uint16_t) != 0) return false;
-  __atomic_store_n(reinterpret_cast<uint16_t*>(host), value, __ATOMIC_RELEASE);
-  return true;
+  return Guarded([&] {
+    __atomic_store_n(reinterpret_cast<uint16_t*>(host), value,
+                     __ATOMIC_RELEASE);
+  });
 }
 
 bool GuestMemory::Iovecs(Gpa at, uint64_t length,
@@ -192,6 +202,25 @@ bool GuestMemory::Iovecs(Gpa at, uint64_t length,
     length -= part.iov_len;
   }
   return true;
+}
+
+std::optional<Gpa> GuestMemory::Find(const std::byte* host) const {
+  const auto within = [host](const RamRegion& region) -> std::optional<Gpa> {
+    if (host < region.host || host >= region.host + region.size) return {};
+    return region.base + static_cast<uint64_t>(host - region.host);
+  };
+  for (const RamRegion& region : regions_) {
+    if (const auto at = within(region)) return at;
+  }
+  for (const auto& device : devices_) {
+    if (const auto at = within(device->Part(0, device->block_count()))) {
+      return at;
+    }
+  }
+  for (const auto& file : files_) {
+    if (const auto at = within(file->region())) return at;
+  }
+  return {};
 }
 
 uint64_t GuestMemory::size() const {
@@ -214,8 +243,13 @@ absl::Status GuestMemory::Discard() const {
   for (const RamRegion& region : regions_) {
     const absl::Status status =
         backing_.Discard(region.host, region.size, region.fd_offset);
+    if (status.ok()) continue;
     // A file system without hole punching: zero by hand.
-    if (!status.ok()) std::memset(region.host, 0, region.size);
+    if (!Guarded([&] { std::memset(region.host, 0, region.size); })) {
+      return absl::DataLossError(
+          "the host has lost a page of --memory file=, and its file system "
+          "cannot punch a hole for a new one");
+    }
   }
   return absl::OkStatus();
 }

@@ -8,7 +8,8 @@
 // Threads: every member may be called from any thread; the guest may change
 // the bytes at any time, so read a field once and use only the copy.
 // Units: bytes. Errors: an access that is not wholly inside RAM returns false
-// or nullopt and touches nothing.
+// or nullopt and touches nothing; one that meets memory which the host has lost
+// (bus_errors.h) does the same, having perhaps done a part.
 #ifndef KVMLET_VMM_MEMORY_GUEST_MEMORY_H_
 #define KVMLET_VMM_MEMORY_GUEST_MEMORY_H_
 
@@ -88,6 +89,10 @@ class GuestMemory {
   // may span two regions that touch in guest-physical space.
   [[nodiscard]] bool Iovecs(Gpa at, uint64_t length,
                             std::vector<iovec>& out) const;
+
+  // Where the guest has what lies at this address of the monitor; nothing when
+  // it is not the guest's.
+  std::optional<Gpa> Find(const std::byte* host) const;
 
   // The RAM of the start, which stays.
   std::span<const RamRegion> regions() const { return regions_; }
