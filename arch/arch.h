@@ -28,6 +28,7 @@
 #include "vmm/kvm/kvm_vcpu.h"
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/memory/memory_error.h"
 
 namespace kvmlet::pci {
 class PciRoot;
@@ -80,6 +81,13 @@ enum class ExitResult {
   kDebug,     // the debugger's: see arch/debug.h
   kShutdown,  // triple fault or shutdown event
   kUnknown,   // KVM could not run the guest: see DescribeFailure
+};
+
+// What became of the news that memory is lost.
+enum class MemoryErrorResult {
+  kTold,        // the guest hears of it as soon as the vCPU runs
+  kUntold,      // there is nothing to tell it, and it can go on
+  kCannotTell,  // it has to know and cannot hear of it: it must not go on
 };
 
 struct VcpuTopology {
@@ -144,6 +152,11 @@ class Platform {
 
   // On the vCPU's thread.
   virtual ExitResult HandleExit(KvmVcpu& vcpu) = 0;
+  // Tells the guest of memory that the host has lost: called for every vCPU,
+  // with `own` for the one whose access met it, or vCPU 0 when none did; that
+  // one first. On the vCPU's thread, outside the guest.
+  virtual absl::StatusOr<MemoryErrorResult> InjectMemoryError(
+      KvmVcpu& vcpu, const MemoryError& error, bool own) = 0;
   // Why KVM could not go on, in one line. On the vCPU's thread.
   virtual std::string DescribeFailure(KvmVcpu& vcpu) = 0;
   // The vCPU's registers as text. On the vCPU's thread.

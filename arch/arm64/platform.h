@@ -47,6 +47,9 @@ class Arm64Platform final : public Platform {
   absl::Status Reset() override;
   absl::Status PowerButton() override;
   ExitResult HandleExit(KvmVcpu& vcpu) override;
+  absl::StatusOr<MemoryErrorResult> InjectMemoryError(KvmVcpu& vcpu,
+                                                      const MemoryError& error,
+                                                      bool own) override;
   std::string DescribeFailure(KvmVcpu& vcpu) override;
   absl::StatusOr<std::string> RegistersText(KvmVcpu& vcpu) override;
 

@@ -18,13 +18,6 @@ void SetField(uint32_t& reg, unsigned low, unsigned width, uint32_t value) {
   reg = (reg & ~mask) | ((value << low) & mask);
 }
 
-bool IsAmd(const CpuidTable& table) {
-  const kvm_cpuid_entry2* leaf = FindLeaf(table, 0);
-  // "AuthenticAMD" and "HygonGenuine", by EBX.
-  return leaf != nullptr &&
-         (leaf->ebx == 0x68747541 || leaf->ebx == 0x6f677948);
-}
-
 kvm_cpuid_entry2& LeafOrNew(CpuidTable& table, uint32_t leaf, uint32_t index,
                             bool indexed) {
   if (kvm_cpuid_entry2* found = FindLeaf(table, leaf, index)) return *found;
@@ -137,7 +130,20 @@ void PatchHypervisor(CpuidTable& table, const CpuidHost& host) {
   timing.ebx = 1'000'000;
 }
 
+// What machine checks need on AMD: records that overflow lose nothing, and
+// software contains the error (AMD APM volume 3, CPUID Fn8000_0007_EBX).
+void PatchAmdRecovery(CpuidTable& table) {
+  LeafOrNew(table, 0x80000007, 0, false).ebx |= Bit(0) | Bit(1);
+}
+
 }  // namespace
+
+bool IsAmd(const CpuidTable& table) {
+  const kvm_cpuid_entry2* leaf = FindLeaf(table, 0);
+  // "AuthenticAMD" and "HygonGenuine", by EBX.
+  return leaf != nullptr &&
+         (leaf->ebx == 0x68747541 || leaf->ebx == 0x6f677948);
+}
 
 absl::StatusOr<CpuidTable> QueryCpuid(const KvmSystem& system) {
   size_t room = 128;
@@ -196,7 +202,10 @@ CpuidTable BuildCpuid(const CpuidTable& supported, const CpuidHost& host,
       PatchExtendedTopology(table, topology, apic_id, 0x1f);
     }
   }
-  if (IsAmd(table)) PatchAmdTopology(table, topology, apic_id, index);
+  if (IsAmd(table)) {
+    PatchAmdTopology(table, topology, apic_id, index);
+    PatchAmdRecovery(table);
+  }
   PatchHypervisor(table, host);
   return table;
 }

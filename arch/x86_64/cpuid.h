@@ -41,6 +41,8 @@ kvm_cpuid_entry2* FindLeaf(CpuidTable& table, uint32_t leaf,
                            uint32_t index = 0);
 const kvm_cpuid_entry2* FindLeaf(const CpuidTable& table, uint32_t leaf,
                                  uint32_t index = 0);
+// AMD's, or Hygon's, which is made after it.
+bool IsAmd(const CpuidTable& table);
 // Physical address bits of leaf 0x80000008, 36 when it is absent.
 uint32_t PhysicalAddressBits(const CpuidTable& table);
 

@@ -49,6 +49,14 @@ inline constexpr KvmSet<kvm_mp_state> kSetMpState{KVM_SET_MP_STATE,
                                                   "KVM_SET_MP_STATE"};
 inline constexpr KvmSet<kvm_vcpu_events> kSetVcpuEvents{KVM_SET_VCPU_EVENTS,
                                                         "KVM_SET_VCPU_EVENTS"};
+inline constexpr KvmGet<kvm_vcpu_events> kGetVcpuEvents{KVM_GET_VCPU_EVENTS,
+                                                        "KVM_GET_VCPU_EVENTS"};
+inline constexpr KvmGet<uint64_t> kGetMceCapSupported{
+    KVM_X86_GET_MCE_CAP_SUPPORTED, "KVM_X86_GET_MCE_CAP_SUPPORTED"};
+inline constexpr KvmSet<uint64_t> kSetupMce{KVM_X86_SETUP_MCE,
+                                            "KVM_X86_SETUP_MCE"};
+inline constexpr KvmSet<kvm_x86_mce> kSetMce{KVM_X86_SET_MCE,
+                                             "KVM_X86_SET_MCE"};
 inline constexpr KvmSet<kvm_debugregs> kSetDebugregs{KVM_SET_DEBUGREGS,
                                                      "KVM_SET_DEBUGREGS"};
 inline constexpr KvmGet<kvm_debugregs> kGetDebugregs{KVM_GET_DEBUGREGS,

@@ -129,6 +129,8 @@ absl::Status X86Platform::CreateController() {
 absl::Status X86Platform::ReadHostCpu() {
   const KvmSystem& system = context_.system;
   KVMLET_ASSIGN_OR_RETURN(supported_, QueryCpuid(system));
+  machine_check_ =
+      MachineCheckModelOf(supported_, QueryMachineCheckCapabilities(system));
   host_.tsc_deadline = system.CheckExtension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
   const kvm_cpuid_entry2* one = FindLeaf(supported_, 1);
   if (one != nullptr && (one->ecx & 1u << 15) != 0) {
@@ -196,6 +198,7 @@ absl::Status X86Platform::SetUpVcpu(KvmVcpu& vcpu, uint32_t index) {
   CpuidList list(table.size());
   for (const kvm_cpuid_entry2& entry : table) list.Add(entry);
   KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetCpuid2, list.header()));
+  KVMLET_RETURN_IF_ERROR(SetUpMachineChecks(vcpu, machine_check_));
   KVMLET_RETURN_IF_ERROR(SetUpMsrs(vcpu, host_));
   return SetUpLapicPins(vcpu);
 }
@@ -263,6 +266,7 @@ absl::Status X86Platform::ResetVcpu(KvmVcpu& vcpu, uint32_t index, bool first) {
       state = power_on_[index];
     }
     KVMLET_RETURN_IF_ERROR(RestorePowerOnState(vcpu, state, host_, bootstrap));
+    KVMLET_RETURN_IF_ERROR(ResetMachineChecks(vcpu, machine_check_));
   }
   // The others wait for INIT and SIPI.
   if (!bootstrap) return absl::OkStatus();
@@ -307,6 +311,11 @@ ExitResult X86Platform::HandleExit(KvmVcpu& vcpu) {
     default:
       return ExitResult::kUnknown;
   }
+}
+
+absl::StatusOr<MemoryErrorResult> X86Platform::InjectMemoryError(
+    KvmVcpu& vcpu, const MemoryError& error, bool own) {
+  return InjectMachineCheck(vcpu, machine_check_, error, own);
 }
 
 std::string X86Platform::DescribeFailure(KvmVcpu& vcpu) {

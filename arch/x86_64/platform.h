@@ -15,6 +15,7 @@
 #include "arch/arch.h"
 #include "arch/x86_64/boot.h"
 #include "arch/x86_64/cpuid.h"
+#include "arch/x86_64/machine_check.h"
 #include "arch/x86_64/topology.h"
 #include "arch/x86_64/vcpu_state.h"
 #include "devices/pci/config_ports.h"
@@ -46,6 +47,9 @@ class X86Platform final : public Platform {
   uint32_t pci_hotplug_slots() const override { return hotplug_->slots(); }
   void OnPciChange(PciChange change, uint8_t slot) override;
   ExitResult HandleExit(KvmVcpu& vcpu) override;
+  absl::StatusOr<MemoryErrorResult> InjectMemoryError(KvmVcpu& vcpu,
+                                                      const MemoryError& error,
+                                                      bool own) override;
   std::string DescribeFailure(KvmVcpu& vcpu) override;
   absl::StatusOr<std::string> RegistersText(KvmVcpu& vcpu) override;
 
@@ -62,6 +66,7 @@ class X86Platform final : public Platform {
   const Topology topology_;
   CpuidTable supported_;
   CpuidHost host_;
+  MachineCheckModel machine_check_;
   std::optional<KernelImage> kernel_;
   std::optional<BootFile> initrd_;
   BootEntry entry_;

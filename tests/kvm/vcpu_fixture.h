@@ -43,6 +43,11 @@ class LoopPlatform : public arch::Platform {
         return arch::ExitResult::kUnknown;
     }
   }
+  absl::StatusOr<arch::MemoryErrorResult> InjectMemoryError(KvmVcpu&,
+                                                            const MemoryError&,
+                                                            bool) override {
+    return arch::MemoryErrorResult::kUntold;
+  }
   std::string DescribeFailure(KvmVcpu& vcpu) override {
     return absl::StrCat("exit ", vcpu.run().exit_reason);
   }
