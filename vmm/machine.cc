@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/memory/bus_errors.h"
 
 namespace kvmlet {
 
@@ -103,10 +104,14 @@ Machine::~Machine() {
   // Devices wait for their I/O in their destructors; the threads that do it
   // end first, and the rest then runs here.
   for (const auto& thread : io_threads_) thread->Stop();
+  if (!bus_error_event_) return;
+  BusErrors::Uninstall();
+  context_.loop.Remove(bus_error_event_->get());
 }
 
 absl::Status Machine::Start() {
   Vcpu::InstallKickSignal();
+  KVMLET_RETURN_IF_ERROR(WatchBusErrors());
   for (const auto& thread : io_threads_) thread->Enable();
   for (const auto& vcpu : vcpus_) vcpu->Start();
   if (debugger_ != nullptr && debugger_->stopped()) StopForDebugger();
@@ -282,6 +287,7 @@ absl::Status Machine::ResetGuest() {
   KVMLET_RETURN_IF_ERROR(platform_->Reset());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->UnmapMemory());
   KVMLET_RETURN_IF_ERROR(memory_->Discard());
+  lost_pages_.clear();
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());
   absl::Status status;

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/device.h"
 #include "vmm/balloon_control.h"
+#include "vmm/base/event_fd.h"
+#include "vmm/base/log_limiter.h"
 #include "vmm/bus/bus.h"
 #include "vmm/bus/guest_requests.h"
 #include "vmm/config.h"
@@ -40,6 +43,7 @@
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/memory/gpa_allocator.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/memory/memory_error.h"
 #include "vmm/memory_devices.h"
 #include "vmm/passthrough.h"
 #include "vmm/vcpu.h"
@@ -102,6 +106,7 @@ class Machine final : public GuestRequests,
   void OnShutdown(uint32_t vcpu) override;
   void OnFailure(uint32_t vcpu, std::string why) override;
   bool OnMemoryFault(uint32_t vcpu) override;
+  void OnLostMemory(uint32_t vcpu, const BusError& error) override;
   bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
   void OnDebugStop(uint32_t vcpu) override;
 
@@ -131,6 +136,8 @@ class Machine final : public GuestRequests,
   absl::StatusOr<uint64_t> BalloonSize() const override;
   absl::StatusOr<std::string> RegistersText() override;
   absl::Status DumpGuest(const std::string& path, bool paging) override;
+  absl::Status InjectMemoryError(uint64_t address, bool action_required,
+                                 uint32_t vcpu) override;
   const QomObjects& objects() const override { return objects_; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override;
 
@@ -149,6 +156,15 @@ class Machine final : public GuestRequests,
   absl::StatusOr<Gpa> PlaceDeviceMemory(std::string_view what, uint64_t size,
                                         uint64_t alignment);
   absl::Status MapPmem();
+
+  // machine_faults.cc: memory that the host has lost.
+  absl::Status WatchBusErrors();
+  void TakeBusErrors();
+  bool RememberLost(Gpa page);
+  void HandleLostMemory(const BusError& error, uint32_t vcpu);
+  arch::MemoryErrorResult TellGuest(const MemoryError& error, uint32_t vcpu);
+  void ReportMemoryFailure(const MemoryError& error,
+                           arch::MemoryErrorResult result);
 
   // machine_debug.cc: what the debugger needs.
   absl::Status CreateDebugger();
@@ -263,6 +279,10 @@ class Machine final : public GuestRequests,
   // where this KVM has none.
   std::vector<KvmStats> kvm_stats_;
   bool stats_opened_ = false;
+  // Pages that the host has lost since the last reset.
+  std::set<Gpa> lost_pages_;
+  std::optional<EventFd> bus_error_event_;
+  LogLimiter memory_log_{"memory"};
   std::unique_ptr<Debugger> debugger_;
   // How it ends when the debugger lets go of a crashed guest.
   std::optional<std::pair<Verdict, ShutdownCause>> crash_;

@@ -46,7 +46,8 @@ double CpuSeconds() {
 bool IsCrash(VerdictReason reason) {
   return reason == VerdictReason::kPanic ||
          reason == VerdictReason::kTripleFault ||
-         reason == VerdictReason::kKvmError;
+         reason == VerdictReason::kKvmError ||
+         reason == VerdictReason::kMemoryError;
 }
 
 bool IsHang(VerdictReason reason) {

@@ -11,8 +11,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "vmm/memory/bus_errors.h"
 
 namespace kvmlet {
 namespace {
@@ -51,6 +53,7 @@ void Vcpu::Start() {
   sigset_t before;
   sigfillset(&blocked);
   sigdelset(&blocked, KickSignal());
+  sigdelset(&blocked, SIGBUS);  // memory that the host lost
   pthread_sigmask(SIG_SETMASK, &blocked, &before);
   thread_ = std::thread([this] { Loop(); });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -122,8 +125,12 @@ void Vcpu::Loop() {
       if (!Attend()) return;
       continue;
     }
-    const int error = kvm_->Run();
+    const int error = [this] {
+      const GuestEntry entry(lost_memory_);
+      return kvm_->Run();
+    }();
     access_pending_ = error == 0;
+    if (lost_memory_) HandleLostMemory();
     if (error == 0) {
       HandleExit();
     } else if (error == EFAULT && context_.observer.OnMemoryFault(index())) {
@@ -210,6 +217,16 @@ void Vcpu::HandleDebug() {
     attention_ = true;
   }
   context_.observer.OnDebugStop(index());
+}
+
+void Vcpu::HandleLostMemory() {
+  const BusError error = *std::exchange(lost_memory_, std::nullopt);
+  {
+    const std::lock_guard lock(mutex_);
+    pause_ |= static_cast<unsigned>(PausedBy::kLostMemory);
+    attention_ = true;
+  }
+  context_.observer.OnLostMemory(index(), error);
 }
 
 void Vcpu::HandleMmio() {

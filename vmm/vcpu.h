@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -23,6 +24,7 @@
 #include "arch/arch.h"
 #include "vmm/bus/bus.h"
 #include "vmm/kvm/kvm_vcpu.h"
+#include "vmm/memory/memory_error.h"
 
 namespace kvmlet {
 
@@ -36,6 +38,9 @@ class VcpuObserver {
   // The guest touched memory that the host could not reach (EFAULT). True when
   // something changed, and the vCPU may try again.
   virtual bool OnMemoryFault(uint32_t /*vcpu*/) { return false; }
+  // The guest met memory that the host has lost. The vCPU is paused for it
+  // until somebody lets it go on.
+  virtual void OnLostMemory(uint32_t /*vcpu*/, const BusError& /*error*/) {}
   // The vCPU left the guest for the debugger. True when it is to go on;
   // otherwise it is paused for the debugger, and OnDebugStop follows.
   virtual bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm);
@@ -43,7 +48,7 @@ class VcpuObserver {
 };
 
 // Who keeps a vCPU out of the guest; it runs when nobody does.
-enum class PausedBy : unsigned { kMachine = 1, kDebugger = 2 };
+enum class PausedBy : unsigned { kMachine = 1, kDebugger = 2, kLostMemory = 4 };
 
 class Vcpu {
  public:
@@ -95,6 +100,7 @@ class Vcpu {
   bool Idle() const;
   void HandleExit();
   void HandleDebug();
+  void HandleLostMemory();
   void HandleMmio();
   void HandlePio();
   void FinishAccess();
@@ -107,6 +113,8 @@ class Vcpu {
   std::atomic<int> tid_{0};
   std::atomic<bool> attention_{true};
   bool access_pending_ = false;  // the vCPU thread's own
+  // What the guest met in the last run; the vCPU thread's own.
+  std::optional<BusError> lost_memory_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -92,6 +92,12 @@ class MachineControl {
   // Writes the guest's memory and registers as an ELF core file, with virtual
   // addresses if `paging`; the guest stands still meanwhile.
   virtual absl::Status DumpGuest(const std::string& path, bool paging) = 0;
+  // As if the host had lost the page at this guest-physical address: found by
+  // a scrubber, or, with `action_required`, met by the vCPU. InvalidArgument
+  // when the guest has no memory there or no such vCPU, FailedPrecondition
+  // when it cannot hear of it.
+  virtual absl::Status InjectMemoryError(uint64_t address, bool action_required,
+                                         uint32_t vcpu) = 0;
   // The devices' properties; all are there when the machine is built.
   virtual const QomObjects& objects() const = 0;
   // What KVM and the monitor have counted so far: the VM, then each vCPU.

@@ -134,6 +134,21 @@ void RegisterOwn(QmpRegistry& registry, MachineControl& machine) {
                       return Done(machine.ResizeDisk(arguments.String("id")));
                     });
   registry.Register(
+      "__org.kvmlet_inject-memory-error",
+      {{.name = "address", .type = QmpType::kUnsigned},
+       {.name = "action-required", .type = QmpType::kBoolean, .optional = true},
+       {.name = "vcpu", .type = QmpType::kUnsigned, .optional = true}},
+      [&machine](const QmpArguments& arguments) -> absl::StatusOr<Json> {
+        const uint64_t vcpu = arguments.MaybeUnsigned("vcpu").value_or(0);
+        if (vcpu > UINT32_MAX) {
+          return absl::InvalidArgumentError("there is no such vCPU");
+        }
+        return Done(machine.InjectMemoryError(
+            arguments.Unsigned("address"),
+            arguments.MaybeBoolean("action-required").value_or(false),
+            static_cast<uint32_t>(vcpu)));
+      });
+  registry.Register(
       "__org.kvmlet_query-devices",
       [&machine](const QmpArguments&) { return Devices(machine); });
   registry.Register("__org.kvmlet_query-registers",

@@ -95,6 +95,12 @@ class FakeMachine : public MachineControl {
     dumps.push_back(paging ? path + " with paging" : path);
     return absl::OkStatus();
   }
+  absl::Status InjectMemoryError(uint64_t address, bool action_required,
+                                 uint32_t vcpu) override {
+    if (!error.ok()) return error;
+    memory_errors.push_back({address, action_required, vcpu});
+    return absl::OkStatus();
+  }
   const QomObjects& objects() const override { return qom; }
   absl::StatusOr<std::vector<StatsGroup>> Stats() override {
     if (!error.ok()) return error;
@@ -110,6 +116,12 @@ class FakeMachine : public MachineControl {
   std::vector<std::string> dumps;
   std::vector<PlugRequest> plugged;
   std::vector<std::pair<std::string, bool>> unplugged;  // id, force
+  struct InjectedError {
+    uint64_t address;
+    bool action_required;
+    uint32_t vcpu;
+  };
+  std::vector<InjectedError> memory_errors;
   std::string registers = "vcpu 0\n  rip 1000\n";
   std::optional<uint64_t> balloon;
   QomObjects qom;

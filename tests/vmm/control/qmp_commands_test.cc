@@ -142,6 +142,31 @@ TEST_F(QmpCommandsTest, ResizeDiskNeedsAKnownDisk) {
             "!Invalid parameter type for 'id', expected: string");
 }
 
+TEST_F(QmpCommandsTest, InjectMemoryErrorSaysWhereAndToWhom) {
+  const std::string name = "__org.kvmlet_inject-memory-error";
+  EXPECT_EQ(Run(name, {{"address", 0x1000u}}), "{}");
+  EXPECT_EQ(
+      Run(name,
+          {{"address", 0x2000u}, {"action-required", true}, {"vcpu", 1u}}),
+      "{}");
+  ASSERT_EQ(machine_.memory_errors.size(), 2u);
+  EXPECT_EQ(machine_.memory_errors[0].address, 0x1000u);
+  EXPECT_FALSE(machine_.memory_errors[0].action_required);
+  EXPECT_EQ(machine_.memory_errors[0].vcpu, 0u);
+  EXPECT_TRUE(machine_.memory_errors[1].action_required);
+  EXPECT_EQ(machine_.memory_errors[1].vcpu, 1u);
+}
+
+TEST_F(QmpCommandsTest, InjectMemoryErrorRefusesWhatItCannotMean) {
+  const std::string name = "__org.kvmlet_inject-memory-error";
+  EXPECT_EQ(Run(name), "!Parameter 'address' is missing");
+  EXPECT_EQ(Run(name, {{"address", 0u}, {"vcpu", 1ull << 32}}),
+            "!there is no such vCPU");
+  machine_.error = absl::FailedPreconditionError("it cannot hear of it");
+  EXPECT_EQ(Run(name, {{"address", 0u}}), "!it cannot hear of it");
+  EXPECT_TRUE(machine_.memory_errors.empty());
+}
+
 TEST_F(QmpCommandsTest, QueryCommandsListsWhatExists) {
   const auto result = registry_.Run("query-commands", Json::object());
   ASSERT_TRUE(result.ok());

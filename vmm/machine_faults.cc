@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory that the host has lost, from the thread that met it to the guest. The
+// policy is in vmm/memory/README.md.
+#include <sys/epoll.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "vmm/base/status_macros.h"
+#include "vmm/machine.h"
+#include "vmm/memory/bus_errors.h"
+
+namespace kvmlet {
+namespace {
+
+using arch::MemoryErrorResult;
+
+constexpr uint64_t kPage = 4096;
+
+}  // namespace
+
+absl::Status Machine::WatchBusErrors() {
+  KVMLET_ASSIGN_OR_RETURN(EventFd event, EventFd::Create());
+  KVMLET_RETURN_IF_ERROR(BusErrors::Install(event.get()));
+  bus_error_event_ = std::move(event);
+  return context_.loop.Add(bus_error_event_->get(), EPOLLIN,
+                           [this](uint32_t) { TakeBusErrors(); });
+}
+
+void Machine::TakeBusErrors() {
+  bus_error_event_->Consume();
+  while (const std::optional<BusError> error = BusErrors::Take()) {
+    if (ended_) continue;
+    const std::optional<Gpa> at = memory_->Find(error->at);
+    if (!at) {
+      memory_log_.Warn("the host has lost a page of kvmlet's own, unused yet");
+      continue;
+    }
+    const MemoryError lost{.at = Gpa{at->value / kPage * kPage},
+                           .action_required = false};
+    // A page is told of once; who meets it hears of it again.
+    if (!RememberLost(lost.at)) continue;
+    ReportMemoryFailure(lost, TellGuest(lost, 0));
+  }
+}
+
+// False when it is known, or when there are so many that another is no news.
+bool Machine::RememberLost(Gpa page) {
+  constexpr size_t kMostPages = 65536;
+  return lost_pages_.size() < kMostPages && lost_pages_.insert(page).second;
+}
+
+// On the vCPU's thread, which is paused now.
+void Machine::OnLostMemory(uint32_t vcpu, const BusError& error) {
+  context_.loop.Post([this, vcpu, error, boot = boot_.load()] {
+    // A reset came first: the guest that met it is no more.
+    if (!ended_ && boot == boot_.load()) HandleLostMemory(error, vcpu);
+    vcpus_[vcpu]->Resume(PausedBy::kLostMemory);
+  });
+}
+
+void Machine::HandleLostMemory(const BusError& error, uint32_t vcpu) {
+  const std::optional<Gpa> at = memory_->Find(error.at);
+  const auto end = [this, vcpu](const std::string& text) {
+    EndWith({.reason = VerdictReason::kMemoryError,
+             .text = absl::StrCat("vcpu ", vcpu, ": ", text)},
+            ShutdownCause::kHostError);
+  };
+  if (!at) return end("the host has lost memory beside the guest's RAM");
+  const MemoryError lost{.at = Gpa{at->value / kPage * kPage},
+                         .action_required = true};
+  const MemoryErrorResult result = TellGuest(lost, vcpu);
+  const bool fatal = result == MemoryErrorResult::kCannotTell;
+  // A guest can meet one page as often as it likes.
+  if (RememberLost(lost.at) || fatal) ReportMemoryFailure(lost, result);
+  if (!fatal) return;
+  end(absl::StrFormat(
+      "the host has lost the page at guest address 0x%x, and the guest cannot "
+      "take an error there",
+      lost.at.value));
+}
+
+// The vCPU that met it comes first: what becomes of it decides.
+MemoryErrorResult Machine::TellGuest(const MemoryError& error, uint32_t vcpu) {
+  const auto tell = [&](Vcpu& to, bool own) {
+    absl::StatusOr<MemoryErrorResult> result = MemoryErrorResult::kUntold;
+    to.RunOnThread([&](KvmVcpu& kvm) {
+      result = platform_->InjectMemoryError(kvm, error, own);
+    });
+    if (!result.ok()) memory_log_.Warn(std::string(result.status().message()));
+    return result.value_or(error.action_required
+                               ? MemoryErrorResult::kCannotTell
+                               : MemoryErrorResult::kUntold);
+  };
+  HurryConsoles(true);
+  const MemoryErrorResult result = tell(*vcpus_[vcpu], /*own=*/true);
+  if (result == MemoryErrorResult::kTold) {
+    for (const auto& other : vcpus_) {
+      if (other->index() != vcpu) tell(*other, /*own=*/false);
+    }
+  }
+  if (state_ == RunState::kRunning) HurryConsoles(false);
+  return result;
+}
+
+// QEMU's event, with its words.
+void Machine::ReportMemoryFailure(const MemoryError& error,
+                                  MemoryErrorResult result) {
+  const char* action = "ignore";
+  if (result == MemoryErrorResult::kTold) action = "inject";
+  if (result == MemoryErrorResult::kCannotTell) action = "fatal";
+  memory_log_.Warn(absl::StrFormat(
+      "the host has lost the page at guest address 0x%x; action: %s",
+      error.at.value, action));
+  context_.events.Emit(
+      "MEMORY_FAILURE",
+      {{"recipient", "guest"},
+       {"action", action},
+       {"flags",
+        {{"action-required", error.action_required}, {"recursive", false}}},
+       {"__org.kvmlet_address", error.at.value}});
+}
+
+absl::Status Machine::InjectMemoryError(uint64_t address, bool action_required,
+                                        uint32_t vcpu) {
+  if (ended_) return absl::FailedPreconditionError("the machine has ended");
+  if (vcpu >= vcpus_.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "there is no vCPU ", vcpu, ", the last is ", vcpus_.size() - 1));
+  }
+  const MemoryError error{.at = Gpa{address / kPage * kPage},
+                          .action_required = action_required};
+  if (!memory_->Contains(error.at, kPage)) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("the guest has no memory at 0x%x", error.at.value));
+  }
+  const MemoryErrorResult result = TellGuest(error, vcpu);
+  if (result == MemoryErrorResult::kTold) {
+    ReportMemoryFailure(error, result);
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      "the guest cannot hear of a memory error now");
+}
+
+}  // namespace kvmlet
