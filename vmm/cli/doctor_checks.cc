@@ -139,6 +139,14 @@ void CheckMemory(const Host& host, std::vector<Finding>& findings) {
                       Cat({Number(available), " MiB are available"}),
                       enough ? "" : "give guests less --memory", false});
   CheckHugePages(host, findings);
+  // The file is there with CONFIG_MEMORY_FAILURE only.
+  const bool survives =
+      host.Read("/proc/sys/vm/memory_failure_early_kill").has_value();
+  findings.push_back({survives ? Level::kOk : Level::kWarn, "memory errors",
+                      survives ? "a page that breaks is taken out of use"
+                               : "a page that breaks ends more than its user",
+                      survives ? "" : "use a kernel with CONFIG_MEMORY_FAILURE",
+                      false});
   const auto thp = host.Read("/sys/kernel/mm/transparent_hugepage/enabled");
   const bool used = Contains(thp, "[always]") || Contains(thp, "[madvise]");
   findings.push_back(

@@ -47,6 +47,7 @@ class FakeHost : public Host {
       {"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "60\n"},
       {"/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "2\n"},
       {"/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "1\n"},
+      {"/proc/sys/vm/memory_failure_early_kill", "0\n"},
       {"/sys/kernel/mm/transparent_hugepage/enabled",
        "always [madvise] never\n"}};
   std::map<std::string, std::vector<std::string>> folders = {
@@ -139,6 +140,15 @@ TEST(DoctorTest, NestingAndParavirtualKvmAreMentioned) {
   EXPECT_THAT(LineOf(host, "nesting"), HasSubstr("itself a guest"));
   host.folders["/sys/module/kvm_pvm"] = {"parameters"};
   EXPECT_THAT(LineOf(host, "kvm speed"), HasSubstr("doctor --probe"));
+}
+
+TEST(DoctorTest, AKernelThatCannotSetBrokenPagesAsideIsAWarning) {
+  FakeHost host;
+  EXPECT_THAT(LineOf(host, "memory errors"), HasSubstr("ok"));
+  host.files.erase("/proc/sys/vm/memory_failure_early_kill");
+  EXPECT_EQ(Report(host, {}).exit_status, 0);
+  EXPECT_THAT(LineOf(host, "memory errors"),
+              HasSubstr("CONFIG_MEMORY_FAILURE"));
 }
 
 TEST(DoctorTest, WhatOnlySomeFlagsNeedIsAWarning) {
