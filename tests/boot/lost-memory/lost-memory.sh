@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+# The host loses a page of a guest's memory: who uses it hears of it, everybody else lives on.
+# Pages that are lost stay so in this host until it is switched off.
+. "$(dirname "$0")/../lib.sh"
+
+MEMORY_MIB=256
+
+# shellcheck disable=SC2016 # expanded in the guest
+MEET='
+/meet
+echo "STATUS $?"
+awk "/HardwareCorrupted/ { print \"CORRUPTED\", \$2 }" /proc/meminfo
+dmesg | grep -E "Memory failure|Machine Check|Hardware Error" | head -n 20
+echo ALIVE
+sleep 100000'
+
+# Where RAM begins in the guest.
+case $ARCH in
+    arm64) RAM=$((0x40000000)) ;;
+    *) RAM=0 ;;
+esac
+
+# start_guest FLAG...: the guest that meets the error; the file ram is its memory.
+start_guest() {
+    cp "$TEST_PROGRAMS/boot/meet" .
+    RAM_FILE=/dev/shm/kvmlet-ram.$$
+    : >"$RAM_FILE"
+    guest_flags "$MEET"
+    echo meet | cpio -o -H newc --quiet >>initrd.img
+    with_append --memory "${MEMORY_MIB}M,file=$RAM_FILE,shared" --qmp unix:vm.sock --events events "$@"
+    kv_start "${GUEST_FLAGS[@]}" "${GUEST_FLAGS_MORE[@]}"
+}
+
+# The page that the guest's program named last.
+page_of_guest() { tr -d '\r' <"$KV_OUTPUT" | sed -n 's/^PAGE \([0-9]*\)$/\1/p' | tail -n 1; }
+
+# lose_page ADDRESS: the host loses it. Who asks for that has the page, and dies of it.
+lose_page() {
+    /usr/bin/python3 -ISc '
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+mmap.mmap(fd, 4096, offset=int(sys.argv[2])).madvise(mmap.MADV_HWPOISON)' \
+        "$RAM_FILE" $(($1 - RAM)) 2>lose.err || true
+    ! grep -q Error lose.err || skip "this host cannot lose pages: $(tail -n 1 lose.err)"
+}
+
+# read_page ADDRESS: as another process of the host sees it.
+read_page() {
+    /usr/bin/python3 -ISc '
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+print(len(mmap.mmap(fd, 4096, offset=int(sys.argv[2]))[:]))' "$RAM_FILE" $(($1 - RAM))
+}
+
+check_survives() {
+    local page
+    start_guest --cpus "$1"
+    wait_for '^PAGE [1-9][0-9]*'
+    page=$(page_of_guest)
+    lose_page "$page"
+    wait_for '^ALIVE'
+    assert_grep '^MET code=4 bits=12 page=same'
+    assert_grep '^STATUS 0'
+    assert_grep '^CORRUPTED 4'
+    assert_grep 'Memory failure: .*Recovered'
+    assert_grep '"MEMORY_FAILURE"' events
+    assert_grep '"action": ?"inject"' events
+    # Again in the same monitor: the page is one that works.
+    "$KVMLET" ctl vm.sock reset
+    local left=600
+    until [ "$(grep -c '^PAGE' "$KV_OUTPUT")" = 2 ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the guest did not boot again"
+        kill -0 "$KV_PID" || fail "kvmlet ended after the reset: $(tail -n 1 "$KV_ERRORS")"
+        sleep 0.2
+    done
+    assert_equal "the page after the reset" "$(read_page "$page")" 4096
+    "$KVMLET" ctl vm.sock quit
+    kv_wait
+    rm -f "$RAM_FILE"
+    assert_status 0
+}
+
+# Nothing in a device tree could name the page.
+check_ends() {
+    start_guest
+    wait_for '^PAGE [1-9][0-9]*'
+    lose_page "$(page_of_guest)"
+    kv_wait
+    rm -f "$RAM_FILE"
+    assert_status 84
+    assert_json reason memory-error
+    assert_grep 'has lost the page at guest address' "$KV_ERRORS"
+}
+
+# A kernel that has machine checks switched off.
+check_masked() {
+    start_guest --append mce=off
+    wait_for '^PAGE [1-9][0-9]*'
+    lose_page "$(page_of_guest)"
+    kv_wait
+    rm -f "$RAM_FILE"
+    assert_status 84
+    assert_json reason memory-error
+}
+
+check_injected() {
+    start_guest
+    wait_for '^PAGE [1-9][0-9]*'
+    ! "$KVMLET" ctl vm.sock __org.kvmlet_inject-memory-error address=1T 2>refused || fail "taken outside RAM"
+    assert_grep 'no memory at 0x10000000000' refused
+    ! "$KVMLET" ctl vm.sock __org.kvmlet_inject-memory-error address="$RAM" vcpu=9 2>refused || fail "taken by nobody"
+    assert_grep 'there is no vCPU 9' refused
+    "$KVMLET" ctl vm.sock quit
+    kv_wait
+    rm -f "$RAM_FILE"
+    assert_status 0
+}
+
+run_test lost-injected check_injected
+if [ "$ARCH" = arm64 ]; then
+    run_test lost-device-tree check_ends
+else
+    run_test lost-one-cpu check_survives 1
+    run_test lost-two-cpus check_survives 2
+    run_test lost-masked check_masked
+fi
