@@ -287,6 +287,7 @@ absl::Status Machine::ResetGuest() {
   KVMLET_RETURN_IF_ERROR(platform_->Reset());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->UnmapMemory());
   KVMLET_RETURN_IF_ERROR(memory_->Discard());
+  while (BusErrors::Take()) continue;  // of pages that are gone
   lost_pages_.clear();
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());

@@ -3,6 +3,8 @@
 // policy is in vmm/memory/README.md.
 #include <sys/epoll.h>
 
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +18,11 @@ namespace {
 
 using arch::MemoryErrorResult;
 
+using Clock = std::chrono::steady_clock;
+
 constexpr uint64_t kPage = 4096;
+// For vCPUs that are at the end of an earlier machine check.
+constexpr std::chrono::milliseconds kPatience{200};
 
 }  // namespace
 
@@ -63,9 +69,10 @@ void Machine::OnLostMemory(uint32_t vcpu, const BusError& error) {
 void Machine::HandleLostMemory(const BusError& error, uint32_t vcpu) {
   const std::optional<Gpa> at = memory_->Find(error.at);
   const auto end = [this, vcpu](const std::string& text) {
-    EndWith({.reason = VerdictReason::kMemoryError,
-             .text = absl::StrCat("vcpu ", vcpu, ": ", text)},
-            ShutdownCause::kHostError);
+    EndCrash(DebugSignal::kTripleFault, vcpu,
+             {.reason = VerdictReason::kMemoryError,
+              .text = absl::StrCat("vcpu ", vcpu, ": ", text)},
+             ShutdownCause::kHostError);
   };
   if (!at) return end("the host has lost memory beside the guest's RAM");
   const MemoryError lost{.at = Gpa{at->value / kPage * kPage},
@@ -95,9 +102,14 @@ MemoryErrorResult Machine::TellGuest(const MemoryError& error, uint32_t vcpu) {
   };
   HurryConsoles(true);
   const MemoryErrorResult result = tell(*vcpus_[vcpu], /*own=*/true);
-  if (result == MemoryErrorResult::kTold) {
-    for (const auto& other : vcpus_) {
-      if (other->index() != vcpu) tell(*other, /*own=*/false);
+  const auto end = Clock::now() + kPatience;
+  for (const auto& other : vcpus_) {
+    if (result != MemoryErrorResult::kTold) break;
+    if (other->index() == vcpu) continue;
+    // The one that met it waits for this one, a second at most.
+    while (tell(*other, /*own=*/false) == MemoryErrorResult::kLater &&
+           Clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
   if (state_ == RunState::kRunning) HurryConsoles(false);

@@ -78,8 +78,10 @@ MachineCheckModel MachineCheckModelOf(const CpuidTable& table,
   constexpr uint32_t kFirstBroadcastModel = 14;
   MachineCheckModel model{.amd = IsAmd(table)};
   const Signature signature = SignatureOf(table);
-  model.broadcast = !model.amd && signature.family == 6 &&
-                    signature.model >= kFirstBroadcastModel;
+  model.broadcast =
+      !model.amd && (signature.family > 6 ||
+                     (signature.family == 6 &&
+                      signature.model >= kFirstBroadcastModel));
   // Without it no guest believes that it can go on.
   if ((supported & kSoftwareRecovery) != 0) {
     model.capabilities =
@@ -170,6 +172,9 @@ absl::StatusOr<MemoryErrorResult> InjectMachineCheck(
   const bool interrupts = error.action_required || !model.amd;
   if (interrupts) {
     KVMLET_ASSIGN_OR_RETURN(const MachineCheckState state, ReadState(vcpu));
+    if (!own && state == MachineCheckState::kBusy) {
+      return MemoryErrorResult::kLater;
+    }
     if (state != MachineCheckState::kReady) {
       if (!own || !error.action_required) return MemoryErrorResult::kUntold;
       return state == MachineCheckState::kPending
@@ -180,11 +185,12 @@ absl::StatusOr<MemoryErrorResult> InjectMachineCheck(
   KVMLET_RETURN_IF_ERROR(
       vcpu.fd().Set(kSetMce, own ? MachineCheckOf(error, model.amd)
                                  : BroadcastMachineCheck()));
-  if (!own || !error.action_required) return MemoryErrorResult::kTold;
+  if (!own || !interrupts) return MemoryErrorResult::kTold;
   // KVM drops what a guest has switched off in MCG_CTL or the bank's CTL.
   KVMLET_ASSIGN_OR_RETURN(const MachineCheckState after, ReadState(vcpu));
-  return after == MachineCheckState::kReady ? MemoryErrorResult::kCannotTell
-                                            : MemoryErrorResult::kTold;
+  if (after != MachineCheckState::kReady) return MemoryErrorResult::kTold;
+  return error.action_required ? MemoryErrorResult::kCannotTell
+                               : MemoryErrorResult::kUntold;
 }
 
 }  // namespace kvmlet::arch::x86_64

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <memory>
 
+#include "vmm/memory/bus_errors.h"
+
 namespace kvmlet {
 namespace {
 
@@ -36,17 +38,22 @@ void DropBytes(BlockRequest& request, uint64_t bytes) {
 }
 
 // Copies the first `bytes` of that stream to or from the buffer: the only
-// place where the monitor itself moves a disk's bytes.
-void CopyStream(BlockRequest& request, uint64_t bytes, bool to_buffer) {
+// place where the monitor itself moves a disk's bytes. False when the host has
+// lost a page of the guest's.
+bool CopyStream(BlockRequest& request, uint64_t bytes, bool to_buffer) {
   std::byte* buffer = request.progress.buffer.get();
   for (size_t i = request.progress.next_iovec; bytes > 0; ++i) {
     const iovec& range = request.iovecs[i];
     const uint64_t part = std::min<uint64_t>(bytes, range.iov_len);
-    to_buffer ? std::memcpy(buffer, range.iov_base, part)
-              : std::memcpy(range.iov_base, buffer, part);
+    const bool copied = Guarded([&] {
+      to_buffer ? std::memcpy(buffer, range.iov_base, part)
+                : std::memcpy(range.iov_base, buffer, part);
+    });
+    if (!copied) return false;
     buffer += part;
     bytes -= part;
   }
+  return true;
 }
 
 int AllocateMode(const BlockRequest& request) {
@@ -140,7 +147,11 @@ BlockStep BlockSteps::NextTransfer(BlockRequest& request) const {
                  .length = request.length - progress.done};
   if (progress.buffer != nullptr) {
     step.length = std::min<uint64_t>(step.length, kStepBufferBytes);
-    if (request.op == BlockOp::kWrite) CopyStream(request, step.length, true);
+    if (request.op == BlockOp::kWrite &&
+        !CopyStream(request, step.length, true)) {
+      Fail(request, EFAULT);
+      return {.kind = BlockStep::Kind::kSync};
+    }
     progress.single = {progress.buffer.get(), step.length};
     step.iovecs = &progress.single;
     step.iovec_count = 1;
@@ -196,8 +207,9 @@ void BlockSteps::AdvanceTransfer(BlockRequest& request, uint64_t bytes) const {
   BlockRequest::Progress& progress = request.progress;
   bytes = std::min(bytes, request.length - progress.done);
   if (progress.phase == Phase::kTransfer) {
-    if (progress.buffer != nullptr && request.op == BlockOp::kRead) {
-      CopyStream(request, bytes, false);
+    if (progress.buffer != nullptr && request.op == BlockOp::kRead &&
+        !CopyStream(request, bytes, false)) {
+      return Fail(request, EFAULT);
     }
     DropBytes(request, bytes);
   }

@@ -19,6 +19,7 @@
 #include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/base/unique_fd.h"
+#include "vmm/memory/bus_errors.h"
 
 namespace kvmlet {
 namespace {
@@ -130,8 +131,9 @@ size_t CopyToIovecs(std::span<const iovec> ranges, size_t offset,
       continue;
     }
     const size_t part = std::min(range.iov_len - offset, data.size() - copied);
-    std::memcpy(static_cast<std::byte*>(range.iov_base) + offset,
-                data.data() + copied, part);
+    std::byte* const to = static_cast<std::byte*>(range.iov_base) + offset;
+    const auto copy = [&] { std::memcpy(to, data.data() + copied, part); };
+    if (!Guarded(copy)) break;  // of the guest's, and the host has lost it
     copied += part;
     offset = 0;
   }

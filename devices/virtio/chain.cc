@@ -4,14 +4,18 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vmm/memory/bus_errors.h"
+
 namespace kvmlet::virtio {
 namespace {
 
 // Guest RAM was or will be touched by the copy beside it, and by nothing else:
 // the compiler may not read or write it a second time.
-void CopyOnce(void* to, const void* from, size_t length) {
-  std::memcpy(to, from, length);
+// False when the host has lost a page of it.
+bool CopyOnce(void* to, const void* from, size_t length) {
+  const bool copied = Guarded([=] { std::memcpy(to, from, length); });
   asm volatile("" ::: "memory");
+  return copied;
 }
 
 }  // namespace
@@ -58,7 +62,7 @@ bool Reader::Read(std::span<std::byte> data) {
   if (data.size() > remaining_) return false;
   while (!data.empty()) {
     const iovec piece = TakePiece(static_cast<uint32_t>(data.size()));
-    CopyOnce(data.data(), piece.iov_base, piece.iov_len);
+    if (!CopyOnce(data.data(), piece.iov_base, piece.iov_len)) return false;
     data = data.subspan(piece.iov_len);
   }
   return true;
@@ -68,7 +72,7 @@ bool Writer::Write(std::span<const std::byte> data) {
   if (data.size() > remaining_) return false;
   while (!data.empty()) {
     const iovec piece = TakePiece(static_cast<uint32_t>(data.size()));
-    CopyOnce(piece.iov_base, data.data(), piece.iov_len);
+    if (!CopyOnce(piece.iov_base, data.data(), piece.iov_len)) return false;
     data = data.subspan(piece.iov_len);
   }
   return true;

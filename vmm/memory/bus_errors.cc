@@ -114,11 +114,16 @@ absl::Status BusErrors::Install(int event_fd) {
   struct sigaction action {};
   action.sa_sigaction = OnBusError;
   // A guard leaves the handler by a jump, which keeps the mask as it is.
-  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART;
   sigemptyset(&action.sa_mask);
   if (::sigaction(SIGBUS, &action, &before) != 0) {
     return PosixError(errno, "sigaction of SIGBUS");
   }
+  // Whoever started us may have it blocked, and threads inherit that.
+  sigset_t bus;
+  sigemptyset(&bus);
+  sigaddset(&bus, SIGBUS);
+  ::pthread_sigmask(SIG_UNBLOCK, &bus, nullptr);
   // Errors that nobody has met yet, too: the guest may get its data away. A
   // kernel without memory errors refuses, and then there are none.
   ::prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);

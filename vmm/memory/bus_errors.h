@@ -55,7 +55,10 @@ template <typename Access>
     return false;
   }
   guard = &here;
+  // The handler reads it, which the compiler cannot know.
+  asm volatile("" ::: "memory");
   access();
+  asm volatile("" ::: "memory");
   guard = outer;
   return true;
 }

@@ -26,7 +26,7 @@ confine() {
 
 # until_boots N: until N boots have told what was stolen of them.
 until_boots() {
-    local left=1200
+    local left=2000
     until [ "$(grep -c '^STOLEN' "$KV_OUTPUT")" -ge "$1" ]; do
         left=$((left - 1))
         [ "$left" -gt 0 ] || fail "boot $1 was told of no stolen time"
@@ -38,7 +38,7 @@ until_boots() {
 check_stolen() {
     needs_tool taskset
     "$KVMLET" doctor | grep -q '^ok  *kvm STEAL_TIME' || skip "this host counts no stolen time"
-    KV_TIMEOUT=300s
+    KV_TIMEOUT=900s
     guest_start "$WORK" --cpus 2 --memory 256M --qmp unix:vm.sock
     confine
     until_boots 1
