@@ -3,10 +3,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
 #include <string>
+
+#include "tests/fakes/real_madvise.h"
+#include "vmm/base/event_fd.h"
+#include "vmm/base/unique_fd.h"
+#include "vmm/memory/bus_errors.h"
 
 namespace kvmlet::virtio {
 namespace {
@@ -136,6 +143,29 @@ TEST_F(ChainTest, IovecsEndBeforeASplitTail) {
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].iov_len, 7u);
   EXPECT_EQ(tail->remaining(), 1u);
+}
+
+// A file that was cut short is the nearest that a test can come to it.
+TEST_F(ChainTest, MemoryThatTheHostHasLostEndsACopy) {
+  if (!MadviseIsReal()) {
+    GTEST_SKIP() << "signals lose their addresses here: an emulator of user "
+                    "programs";
+  }
+  constexpr size_t kPage = 4096;
+  const UniqueFd file(::memfd_create("lost", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(file.get(), kPage), 0);
+  void* const lost =
+      ::mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  ASSERT_NE(lost, MAP_FAILED);
+  const auto event = EventFd::Create();
+  ASSERT_TRUE(BusErrors::Install(event->get()).ok());
+  ASSERT_EQ(::ftruncate(file.get(), 0), 0);
+  chain_.AddReadable({lost, 16});
+  chain_.AddWritable({lost, 16});
+  EXPECT_FALSE(chain_.reader().Read<uint32_t>());
+  EXPECT_FALSE(chain_.writer().Write(std::as_bytes(std::span(bytes_))));
+  BusErrors::Uninstall();
+  ::munmap(lost, kPage);
 }
 
 }  // namespace
