@@ -79,9 +79,9 @@ MachineCheckModel MachineCheckModelOf(const CpuidTable& table,
   MachineCheckModel model{.amd = IsAmd(table)};
   const Signature signature = SignatureOf(table);
   model.broadcast =
-      !model.amd && (signature.family > 6 ||
-                     (signature.family == 6 &&
-                      signature.model >= kFirstBroadcastModel));
+      !model.amd &&
+      (signature.family > 6 ||
+       (signature.family == 6 && signature.model >= kFirstBroadcastModel));
   // Without it no guest believes that it can go on.
   if ((supported & kSoftwareRecovery) != 0) {
     model.capabilities =

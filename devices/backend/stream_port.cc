@@ -84,8 +84,8 @@ NetIo StreamPort::Send(std::span<const iovec> packet) {
     const size_t rest = range.iov_len - skip;
     output_.resize(at + rest);
     // Zeroes where the host has lost a page: the frames after it stay whole.
-    std::ignore = Guarded(
-        [&] { std::memcpy(output_.data() + at, bytes + skip, rest); });
+    std::ignore =
+        Guarded([&] { std::memcpy(output_.data() + at, bytes + skip, rest); });
     skip = 0;
   }
   return {NetResult::kDone, frame};
