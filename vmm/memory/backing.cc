@@ -191,11 +191,14 @@ absl::Status Backing::Allocate(uint64_t size, uint64_t offset) const {
 
 absl::Status Backing::Discard(std::byte* host, uint64_t size,
                               uint64_t offset) const {
-  const int result =
-      shared_
-          ? ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                        static_cast<off_t>(offset), static_cast<off_t>(size))
-          : ::madvise(host, size, MADV_DONTNEED);
+  int result = 0;
+  if (shared_) {
+    result = ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                         static_cast<off_t>(offset), static_cast<off_t>(size));
+  }
+  // Also of a file: what the kernel put into the page tables for a page that it
+  // has lost outlives the page.
+  if (result == 0) result = ::madvise(host, size, MADV_DONTNEED);
   if (result == 0) return absl::OkStatus();
   return PosixError(errno, absl::StrCat(flag_, ": give ", size >> 20,
                                         " MiB back to the host"));
