@@ -7,7 +7,7 @@ MEMORY_MIB=256
 # Two boots in one run.
 KV_TIMEOUT=900s
 # A whole line: the console gives it a byte at a time.
-PAGE='^PAGE [1-9][0-9]*[^0-9]'
+PAGE='^PAGE [1-9][0-9]* here'
 
 # shellcheck disable=SC2016 # expanded in the guest
 MEET='
@@ -36,7 +36,7 @@ start_guest() {
 }
 
 # The page that the guest's program named last.
-page_of_guest() { tr -d '\r' <"$KV_OUTPUT" | sed -n 's/^PAGE \([0-9]*\)$/\1/p' | tail -n 1; }
+page_of_guest() { tr -d '\r' <"$KV_OUTPUT" | sed -n 's/^PAGE \([0-9]*\) here$/\1/p' | tail -n 1; }
 
 # lose_page ADDRESS: the host loses it. Who asks for that has the page, and dies of it.
 lose_page() {
@@ -75,7 +75,7 @@ check_survives() {
     # Again in the same monitor: the page is one that works.
     "$KVMLET" ctl vm.sock reset
     local left=2000
-    until [ "$(grep -c '^PAGE' "$KV_OUTPUT")" = 2 ]; do
+    until [ "$(grep -c "$PAGE" "$KV_OUTPUT")" = 2 ]; do
         left=$((left - 1))
         [ "$left" -gt 0 ] || fail "the guest did not boot again"
         kill -0 "$KV_PID" || fail "kvmlet ended after the reset: $(tail -n 1 "$KV_ERRORS")"

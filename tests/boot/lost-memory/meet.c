@@ -49,7 +49,7 @@ int main(void) {
   action.sa_sigaction = OnBusError;
   action.sa_flags = SA_SIGINFO;
   sigaction(SIGBUS, &action, NULL);
-  printf("PAGE %llu\n", (unsigned long long)Address((const void*)page));
+  printf("PAGE %llu here\n", (unsigned long long)Address((const void*)page));
   fflush(stdout);
   if (sigsetjmp(met, 1) == 0) {
     while (page[8] == 0x5a) usleep(100000);
