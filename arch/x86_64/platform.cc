@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "arch/common/ram_cutter.h"
+#include "arch/common/acpi_nodes.h"
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/irqchip.h"
 #include "arch/x86_64/kvm_x86.h"
@@ -40,36 +40,13 @@ constexpr uint32_t kSpareSlots = 8;
 // mov $0xfe, %al; out %al, $0x64 (pulse the reset line); hlt
 constexpr uint8_t kResetCode[] = {0xb0, 0xfe, 0xe6, kI8042Command, 0xf4};
 
-std::vector<AcpiMemory> ToAcpi(const std::vector<RamRange>& parts) {
-  std::vector<AcpiMemory> memory;
-  for (const RamRange& part : parts) {
-    memory.push_back({.range = {part.base.value, part.size}});
-  }
-  return memory;
-}
-
 AcpiMachine DescribeMachine(const PlatformContext& context,
                             const Topology& topology) {
   AcpiMachine machine = FixedAcpiMachine(ToAcpi(context.plan.mmio64));
   for (uint32_t i = 0; i < topology.count; ++i) {
     machine.cpus.push_back({.uid = i, .hardware_id = topology.ApicId(i)});
   }
-  RamCutter ram(context.plan.ram);
-  for (uint32_t n = 0; n < context.config.numa.size(); ++n) {
-    const NumaNodeConfig& node = context.config.numa[n];
-    machine.nodes.push_back(
-        {.memory = ToAcpi(ram.Cut(node.memory)), .distances = node.distances});
-    for (const uint32_t cpu : node.cpus) {
-      if (cpu < machine.cpus.size()) machine.cpus[cpu].node = n;
-    }
-  }
-  // Only where there are nodes: a range that may be filled later makes Linux
-  // set memory aside for devices that cannot reach it.
-  for (const HotplugRange& hotplug : context.plan.hotplug) {
-    if (hotplug.node >= machine.nodes.size()) continue;
-    machine.nodes[hotplug.node].memory.push_back(
-        {.range = ToAcpi(hotplug.range), .hotplug = true});
-  }
+  DescribeNodes(context.config, context.plan, machine);
   return machine;
 }
 
