@@ -65,8 +65,8 @@ struct MemoryPlan {
 };
 // `devices` is what memory devices want beside RAM: there is room for it where
 // the host has the addresses.
-absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t ram,
-                                      uint64_t devices);
+absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system,
+                                      const VmConfig& config, uint64_t devices);
 
 // Fails, naming what is missing, when this KVM cannot run kvmlet's guests.
 absl::Status CheckHost(const KvmSystem& system);

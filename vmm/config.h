@@ -140,6 +140,8 @@ struct VmConfig {
   bool append_exact = false;
   CpuConfig cpus;
   MemoryConfig memory;
+  // ACPI tables even where the machine could do with a device tree.
+  bool acpi = false;
   std::vector<NumaNodeConfig> numa;
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;

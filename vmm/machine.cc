@@ -33,8 +33,8 @@ absl::Status Machine::CreateCore() {
                                   system_->max_vcpus(), " vCPUs"));
   }
   KVMLET_ASSIGN_OR_RETURN(const uint64_t devices, DeviceMemoryWanted());
-  KVMLET_ASSIGN_OR_RETURN(
-      plan_, arch::PlanMemory(*system_, context_.config.memory.size, devices));
+  KVMLET_ASSIGN_OR_RETURN(plan_,
+                          arch::PlanMemory(*system_, context_.config, devices));
   KVMLET_ASSIGN_OR_RETURN(
       memory_, GuestMemory::Create(plan_->ram, context_.config.memory.backing,
                                    NodeBindings()));

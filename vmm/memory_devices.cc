@@ -151,7 +151,7 @@ absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
     if (node != 0 && !names_nodes_) {
       return BadInput(absl::StrCat(
           flag, ": node=", node,
-          ": without ACPI, as on arm64, Linux puts such memory into node 0; "
+          ": without ACPI, Linux puts such memory into node 0; add --acpi or "
           "leave node= out"));
     }
     const std::optional<Gpa> at =

@@ -41,7 +41,8 @@ std::optional<AddressRange> Highest(uint64_t floor, uint64_t limit,
 
 absl::StatusOr<BootPlacement> PlaceGuest(const RamRange& ram,
                                          const KernelImage& kernel,
-                                         const BootFile* initrd) {
+                                         const BootFile* initrd,
+                                         uint64_t firmware) {
   const KernelPlan& plan = kernel.plan();
   const uint64_t base = ram.base.value;
   const uint64_t end = base + ram.size;
@@ -52,15 +53,17 @@ absl::StatusOr<BootPlacement> PlaceGuest(const RamRange& ram,
   }
   const uint64_t kernel_end = base + plan.text_offset + plan.memory_size;
   const uint64_t tree = AlignDown(low_end - kMaxDeviceTree, kBlock);
-  if (ram.size < kMaxDeviceTree || tree < kernel_end) {
+  const uint64_t tables = tree - firmware;
+  if (ram.size < kMaxDeviceTree + firmware || tables < kernel_end) {
     return TooSmall(ram, absl::StrCat(kernel.file().label(),
                                       " and the device tree after it"));
   }
   BootPlacement placement{.kernel = ram.base + plan.text_offset,
                           .device_tree = Gpa{tree},
+                          .firmware = Gpa{tables},
                           .initrd = std::nullopt};
   if (initrd == nullptr) return placement;
-  placement.initrd = Highest(kernel_end, tree, initrd->size());
+  placement.initrd = Highest(kernel_end, tables, initrd->size());
   if (!placement.initrd) {
     placement.initrd =
         Highest(tree + kMaxDeviceTree, std::min(end, base + kInitrdWindow),

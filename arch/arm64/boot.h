@@ -28,13 +28,16 @@ inline constexpr uint64_t kMaxDeviceTree = 0x200000;
 struct BootPlacement {
   Gpa kernel;  // its first byte is the entry
   Gpa device_tree;
+  Gpa firmware;  // right below the tree
   std::optional<AddressRange> initrd;
 };
 
-// `initrd` may be null.
+// `initrd` may be null; `firmware` is how much the tables of efi.h take, 0 or
+// a multiple of 64 KiB.
 absl::StatusOr<BootPlacement> PlaceGuest(const RamRange& ram,
                                          const KernelImage& kernel,
-                                         const BootFile* initrd);
+                                         const BootFile* initrd,
+                                         uint64_t firmware);
 
 // RAM must read as zeroes: a kernel's bss is not written.
 absl::Status CopyGuest(const GuestMemory& memory,

@@ -39,7 +39,6 @@ constexpr uint32_t kPciMemory32 = 0x02000000;
 constexpr uint32_t kPciMemory64 = 0x43000000;
 
 constexpr uint32_t kPowerKey = 116;  // KEY_POWER
-constexpr uint64_t kMpidrAffinity = 0xff00ffffff;
 
 AddressRange Range(uint64_t base, uint64_t size) {
   return *AddressRange::Make(base, size);
@@ -61,6 +60,15 @@ void WriteChosen(FdtWriter& fdt, const FdtMachine& machine) {
   if (machine.initrd) {
     fdt.Number64("linux,initrd-start", machine.initrd->base());
     fdt.Number64("linux,initrd-end", machine.initrd->last() + 1);
+  }
+  if (machine.efi) {
+    fdt.Number64("linux,uefi-system-table", machine.efi->system_table.value);
+    fdt.Number64("linux,uefi-mmap-start", machine.efi->memory_map.value);
+    fdt.Cell("linux,uefi-mmap-size", machine.efi->memory_map_size);
+    fdt.Cell("linux,uefi-mmap-desc-size", kEfiDescriptorSize);
+    fdt.Cell("linux,uefi-mmap-desc-ver", kEfiDescriptorVersion);
+    // Debian's and Ubuntu's kernels want it as well.
+    fdt.Cell("linux,uefi-secure-boot", kEfiSecureBootDisabled);
   }
   fdt.Number64("kaslr-seed", machine.kaslr_seed);
   fdt.Data("rng-seed", machine.rng_seed);

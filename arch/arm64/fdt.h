@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "arch/common/bytes.h"
 #include "vmm/bus/address_range.h"
+#include "vmm/memory/gpa.h"
 
 namespace kvmlet::arch::arm64 {
 
@@ -39,6 +40,19 @@ struct FdtMemory {
   uint32_t node = 0;
 };
 
+// Where a kernel finds EFI's tables; see efi.h.
+inline constexpr uint32_t kEfiDescriptorSize = 40;
+inline constexpr uint32_t kEfiDescriptorVersion = 1;
+inline constexpr uint32_t kEfiSecureBootDisabled = 2;
+struct FdtEfi {
+  Gpa system_table;
+  Gpa memory_map;
+  uint32_t memory_map_size = 0;
+};
+
+// The affinity fields of MPIDR_EL1, by which a processor is named.
+inline constexpr uint64_t kMpidrAffinity = 0xff00ffffff;
+
 struct FdtMachine {
   std::vector<FdtCpu> cpus{};
   uint32_t threads_per_core = 1;
@@ -52,6 +66,7 @@ struct FdtMachine {
   AddressRange mmio64;
   std::string command_line{};
   std::optional<AddressRange> initrd{};
+  std::optional<FdtEfi> efi{};
   // Fresh random numbers at every boot.
   uint64_t kaslr_seed = 0;
   std::array<std::byte, 64> rng_seed{};

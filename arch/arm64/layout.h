@@ -24,6 +24,8 @@ inline constexpr uint64_t kGicItsDoorbell = kGicIts + 0x10040;
 inline constexpr uint64_t kUart = 0x09000000;
 inline constexpr uint64_t kRtc = 0x09010000;
 inline constexpr uint64_t kGpio = 0x09030000;
+inline constexpr uint64_t kAcpiGed = 0x09040000;  // --acpi only
+inline constexpr uint64_t kAcpiGedSize = 0x100;
 inline constexpr uint64_t kExit = 0x09080000;
 inline constexpr uint64_t kPvpanic = 0x09090000;
 // Memory, and not a device; see stolen_time.h.
@@ -51,6 +53,7 @@ inline constexpr uint32_t kUartSpi = 1;
 inline constexpr uint32_t kPciIntxSpi = 3;  // INTA#..INTD# of the root bus
 inline constexpr uint32_t kPciPins = 4;
 inline constexpr uint32_t kGpioSpi = 7;
+inline constexpr uint32_t kAcpiGedSpi = 9;
 inline constexpr uint32_t kSpis = 256;
 // Those that stand for MSIs where there is no ITS.
 inline constexpr uint32_t kV2mSpi = 64;

@@ -57,8 +57,10 @@ unsigned long VmType(const KvmSystem& system, const MemoryPlan& plan) {
       static_cast<unsigned long>(std::bit_width(plan.mmio64.last())));
 }
 
-absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size,
+absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system,
+                                      const VmConfig& config,
                                       uint64_t devices) {
+  const uint64_t size = config.memory.size;
   const uint32_t most = HostAddressBits(system);
   std::optional<uint32_t> bits = arm64::AddressBits(size + devices, most);
   // Which device has no room is its own error.
@@ -84,7 +86,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& system, uint64_t size,
       .memory_block = arm64::kMemoryBlock,
       .hotplug = {},
       // The device tree has no word for it.
-      .names_hotplug_nodes = false};
+      .names_hotplug_nodes = config.acpi};
 }
 
 uint32_t VcpuId(const CpuConfig& /*cpus*/, uint32_t index) { return index; }

@@ -8,8 +8,11 @@
 #include <cerrno>
 
 #include "absl/strings/str_cat.h"
+#include "arch/arm64/acpi.h"
+#include "arch/arm64/efi.h"
 #include "arch/arm64/kvm_arm.h"
 #include "arch/arm64/layout.h"
+#include "arch/common/acpi_nodes.h"
 #include "arch/common/ram_cutter.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
@@ -113,7 +116,14 @@ absl::Status Arm64Platform::AddDevices() {
     KVMLET_RETURN_IF_ERROR(context_.mmio.Add(
         *AddressRange::Make(place.base, place.size), *place.device));
   }
+  if (context_.config.acpi) KVMLET_RETURN_IF_ERROR(AddAcpiEvents());
   return gic_->kind() == GicKind::kV3Its ? absl::OkStatus() : AddMsiFrame();
+}
+
+absl::Status Arm64Platform::AddAcpiEvents() {
+  KVMLET_ASSIGN_OR_RETURN(auto irq, router_->CreateLine(kAcpiGedSpi));
+  ged_ = std::make_unique<AcpiGed>(std::move(irq), context_.requests);
+  return context_.mmio.Add(*AddressRange::Make(kAcpiGed, kAcpiGedSize), *ged_);
 }
 
 absl::Status Arm64Platform::AddMsiFrame() {
@@ -153,6 +163,8 @@ std::string Arm64Platform::CommandLine() const {
   const VmConfig& config = context_.config;
   if (config.append_exact || !kernel_->plan().linux_image) return config.append;
   std::string line = kDefaultOptions;
+  // A kernel that finds both prefers the device tree.
+  if (config.acpi) absl::StrAppend(&line, " acpi=on");
   if (config.console) absl::StrAppend(&line, " console=hvc0");
   if (!config.append.empty()) absl::StrAppend(&line, " ", config.append);
   return line;
@@ -202,11 +214,31 @@ void Arm64Platform::DescribeNuma(FdtMachine& machine) const {
   }
 }
 
+// The tables are written, and the tree learns of them.
+absl::Status Arm64Platform::AddFirmware(FdtMachine& machine) const {
+  const Gpa area = placement_.firmware;
+  AcpiMachine acpi = DescribeAcpi(machine);
+  DescribeNodes(context_.config, context_.plan, acpi);
+  KVMLET_ASSIGN_OR_RETURN(const Bytes tables,
+                          BuildAcpi(machine, acpi, area + kFirmwareAcpi,
+                                    kFirmwareSize - kFirmwareAcpi));
+  const EfiTables efi = BuildEfi(context_.plan.ram, area);
+  machine.efi = efi.places;
+  if (context_.memory.Write(area, efi.bytes) &&
+      context_.memory.Write(area + kFirmwareAcpi, tables)) {
+    return absl::OkStatus();
+  }
+  return absl::InternalError("the ACPI tables are not in RAM");
+}
+
 absl::Status Arm64Platform::LoadGuest() {
   const BootFile* const initrd = initrd_ ? &*initrd_ : nullptr;
+  const bool acpi = context_.config.acpi;
   KVMLET_ASSIGN_OR_RETURN(
-      placement_, PlaceGuest(context_.plan.ram.front(), *kernel_, initrd));
+      placement_, PlaceGuest(context_.plan.ram.front(), *kernel_, initrd,
+                             acpi ? kFirmwareSize : 0));
   FdtMachine machine = Describe();
+  if (acpi) KVMLET_RETURN_IF_ERROR(AddFirmware(machine));
   KVMLET_RETURN_IF_ERROR(FillRandom(machine.rng_seed));
   KVMLET_RETURN_IF_ERROR(
       FillRandom(std::as_writable_bytes(std::span(&machine.kaslr_seed, 1))));
@@ -235,11 +267,14 @@ absl::Status Arm64Platform::Reset() {
   rtc_->Reset();
   gpio_->Reset();
   if (stolen_time_) stolen_time_->Reset();
+  if (ged_) ged_->Reset();
   return gic_->Reset(mpidrs_);
 }
 
 absl::Status Arm64Platform::PowerButton() {
+  // The guest listens to the one that it was told of.
   gpio_->PressPowerButton();
+  if (ged_) ged_->PressPowerButton();
   return absl::OkStatus();
 }
 

@@ -19,6 +19,7 @@
 #include "arch/arm64/stolen_time.h"
 #include "arch/arm64/vcpu_state.h"
 #include "arch/common/topology.h"
+#include "devices/platform/acpi_ged.h"
 #include "devices/platform/exit_device.h"
 #include "devices/platform/gic_v2m.h"
 #include "devices/platform/pl031.h"
@@ -60,6 +61,8 @@ class Arm64Platform final : public Platform {
   absl::Status CreateController();
   absl::Status AddDevices();
   absl::Status AddMsiFrame();
+  absl::Status AddAcpiEvents();
+  absl::Status AddFirmware(FdtMachine& machine) const;
   std::string CommandLine() const;
   FdtMachine Describe() const;
   void DescribeNuma(FdtMachine& machine) const;
@@ -83,7 +86,8 @@ class Arm64Platform final : public Platform {
   std::unique_ptr<Pl061> gpio_;
   std::unique_ptr<ExitDevice> exit_;
   std::unique_ptr<Pvpanic> pvpanic_;
-  std::unique_ptr<GicV2m> v2m_;  // where there is no ITS
+  std::unique_ptr<GicV2m> v2m_;   // where there is no ITS
+  std::unique_ptr<AcpiGed> ged_;  // --acpi only
 };
 
 }  // namespace kvmlet::arch::arm64

@@ -65,7 +65,9 @@ unsigned long VmType(const KvmSystem& /*system*/, const MemoryPlan& /*plan*/) {
 }
 
 absl::StatusOr<MemoryPlan> PlanMemory(const KvmSystem& /*system*/,
-                                      uint64_t size, uint64_t /*devices*/) {
+                                      const VmConfig& config,
+                                      uint64_t /*devices*/) {
+  const uint64_t size = config.memory.size;
   const uint32_t bits = std::min(HostPhysicalBits(), kMaxBits);
   const uint64_t window = 1ull << (bits - 1);
   const uint64_t low = std::min(size, kRamHoleStart);

@@ -11,7 +11,8 @@ RESET_DOOR=psci
 # Debian's arm64 kernels have no driver for pvpanic.
 PANIC_DOOR=console
 KEXEC=no
-HOTPLUG_NODES=no
+# Without it the device tree describes the machine.
+ACPI_FLAG=--acpi
 PC_REGISTER='PC ='
 KERNEL_PC='PC =ffff'
 # The device tree knows where it is.

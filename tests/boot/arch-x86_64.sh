@@ -13,8 +13,9 @@ RESET_DOOR=i8042
 PANIC_DOOR=pvpanic
 # The kernels have kexec_file_load.
 KEXEC=yes
-# Its tables name the NUMA node of memory that comes later.
-HOTPLUG_NODES=yes
+# What makes the machine describe itself by ACPI, whose tables name the NUMA node of memory that
+# comes later: nothing, it always does.
+ACPI_FLAG=
 # The program counter's name in a report of registers, and one of the kernel's addresses.
 PC_REGISTER='RIP='
 KERNEL_PC='RIP=ffffffff'

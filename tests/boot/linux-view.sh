@@ -30,12 +30,12 @@ interrupt_sum() {
         END { print sum + 0 }'
 }
 
-# check_boot KERNEL CPUS MEBIBYTES
+# check_boot KERNEL CPUS MEBIBYTES [FLAG]...
 check_boot() {
     local cpus=$2 mebibytes=$3 kilobytes
     export GUEST_KERNEL=$1
     truncate -s 64M disk.img
-    guest "$VIEW" --cpus "$cpus" --memory "${mebibytes}M" --disk disk.img
+    guest "$VIEW" --cpus "$cpus" --memory "${mebibytes}M" --disk disk.img "${@:4}"
     assert_status 0
     assert_json door verdict-port
     case $1 in

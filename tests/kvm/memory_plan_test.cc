@@ -18,7 +18,9 @@ constexpr uint64_t kGiB = 1ull << 30;
 class MemoryPlanTest : public KvmRequired {
  protected:
   static absl::StatusOr<MemoryPlan> Plan(uint64_t size) {
-    return PlanMemory(*KvmSystem::Open(), size, 0);
+    VmConfig config;
+    config.memory.size = size;
+    return PlanMemory(*KvmSystem::Open(), config, 0);
   }
 };
 

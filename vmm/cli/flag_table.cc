@@ -163,6 +163,13 @@ constexpr FlagSpec kRunFlags[] = {
      .text = "The guest's RAM. Sizes take K, M, G and T, powers of 1024.",
      .leading_key = "size",
      .keys = kMemoryKeys},
+    {.name = "acpi",
+     .type = kBool,
+     .section = "Machine",
+     .text = "Describe the machine by ACPI tables, with the device tree left "
+             "for kernels that know no ACPI (arm64). The guest then has no "
+             "clock for the time of day. An x86-64 machine has ACPI in any "
+             "case."},
     {.name = "numa",
      .repeats = true,
      .section = "Machine",

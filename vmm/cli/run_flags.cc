@@ -22,6 +22,7 @@ DEFINE_string(kernel, "", "");
 DEFINE_string(initrd, "", "");
 DEFINE_string(append, "", "");
 DEFINE_bool(append_exact, false, "");
+DEFINE_bool(acpi, false, "");
 DEFINE_string(cpus, "1", "");
 DEFINE_string(memory, "512M", "");
 DEFINE_string(numa, "", "");
@@ -197,6 +198,7 @@ absl::StatusOr<VmConfig> BuildRunConfig(const ArgWalk& walk) {
   config.initrd = FLAGS_initrd;
   config.append = FLAGS_append;
   config.append_exact = FLAGS_append_exact;
+  config.acpi = FLAGS_acpi;
   config.rng = FLAGS_rng;
   config.console = FLAGS_console;
   config.verdict_path = FLAGS_verdict;

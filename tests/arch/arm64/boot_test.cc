@@ -25,7 +25,7 @@ BootFile Initrd(size_t size) {
 TEST(Arm64BootTest, KernelFirstThenInitrdThenTree) {
   const auto kernel = Examine(ImageParts().Build());
   const BootFile initrd = Initrd(5000);
-  const auto placed = PlaceGuest(Ram(512 * kMiB), *kernel, &initrd);
+  const auto placed = PlaceGuest(Ram(512 * kMiB), *kernel, &initrd, 0);
   ASSERT_TRUE(placed.ok()) << placed.status();
   EXPECT_EQ(placed->kernel.value, kRam);
   EXPECT_EQ(placed->device_tree.value, kRam + 510 * kMiB);
@@ -35,9 +35,20 @@ TEST(Arm64BootTest, KernelFirstThenInitrdThenTree) {
   EXPECT_GT(placed->initrd->base(), kRam + 500 * kMiB);
 }
 
+TEST(Arm64BootTest, TablesGoBetweenInitrdAndTree) {
+  constexpr uint64_t kFirmware = 0x40000;
+  const auto kernel = Examine(ImageParts().Build());
+  const BootFile initrd = Initrd(5000);
+  const auto placed = PlaceGuest(Ram(512 * kMiB), *kernel, &initrd, kFirmware);
+  ASSERT_TRUE(placed.ok()) << placed.status();
+  EXPECT_EQ(placed->device_tree.value, kRam + 510 * kMiB);
+  EXPECT_EQ(placed->firmware.value, placed->device_tree.value - kFirmware);
+  EXPECT_LT(placed->initrd->last(), placed->firmware.value);
+}
+
 TEST(Arm64BootTest, TreeStaysInTheFirstGiB) {
   const auto kernel = Examine(ImageParts().Build());
-  const auto placed = PlaceGuest(Ram(8 * kGiB), *kernel, nullptr);
+  const auto placed = PlaceGuest(Ram(8 * kGiB), *kernel, nullptr, 0);
   ASSERT_TRUE(placed.ok()) << placed.status();
   EXPECT_EQ(placed->device_tree.value, kRam + kGiB - 2 * kMiB);
   EXPECT_FALSE(placed->initrd.has_value());
@@ -46,7 +57,7 @@ TEST(Arm64BootTest, TreeStaysInTheFirstGiB) {
 TEST(Arm64BootTest, TreeIsIn2MiBBlockWhateverTheSizeOfRam) {
   const auto kernel = Examine(ImageParts().Build());
   for (const uint64_t size : {129 * kMiB, 33 * kMiB, 7 * kMiB}) {
-    const auto placed = PlaceGuest(Ram(size), *kernel, nullptr);
+    const auto placed = PlaceGuest(Ram(size), *kernel, nullptr, 0);
     ASSERT_TRUE(placed.ok()) << placed.status();
     EXPECT_EQ(placed->device_tree.value % kMaxDeviceTree, 0u);
     EXPECT_LE(placed->device_tree.value + kMaxDeviceTree, kRam + size);
@@ -55,7 +66,7 @@ TEST(Arm64BootTest, TreeIsIn2MiBBlockWhateverTheSizeOfRam) {
 
 TEST(Arm64BootTest, FlatBinaryGoesToTheClassicOffset) {
   const auto kernel = Examine(Bytes(0x1000));
-  const auto placed = PlaceGuest(Ram(16 * kMiB), *kernel, nullptr);
+  const auto placed = PlaceGuest(Ram(16 * kMiB), *kernel, nullptr, 0);
   ASSERT_TRUE(placed.ok()) << placed.status();
   EXPECT_EQ(placed->kernel.value, kRam + 0x80000);
 }
@@ -63,7 +74,7 @@ TEST(Arm64BootTest, FlatBinaryGoesToTheClassicOffset) {
 TEST(Arm64BootTest, LargeInitrdGoesAboveTheTree) {
   const auto kernel = Examine(ImageParts{.image_size = 1000 * kMiB}.Build());
   const BootFile initrd = Initrd(64 * kMiB);
-  const auto placed = PlaceGuest(Ram(4 * kGiB), *kernel, &initrd);
+  const auto placed = PlaceGuest(Ram(4 * kGiB), *kernel, &initrd, 0);
   ASSERT_TRUE(placed.ok()) << placed.status();
   EXPECT_GE(placed->initrd->base(), placed->device_tree.value + kMaxDeviceTree);
   EXPECT_LT(placed->initrd->last(), kRam + 4 * kGiB);
@@ -73,14 +84,14 @@ TEST(Arm64BootTest, TooLittleMemoryIsTold) {
   const auto kernel = Examine(ImageParts{.image_size = 30 * kMiB}.Build());
   const BootFile initrd = Initrd(4 * kMiB);
   for (const uint64_t size : {1 * kMiB, 29 * kMiB, 31 * kMiB}) {
-    const auto placed = PlaceGuest(Ram(size), *kernel, nullptr);
+    const auto placed = PlaceGuest(Ram(size), *kernel, nullptr, 0);
     ASSERT_FALSE(placed.ok()) << size;
     EXPECT_EQ(ExitStatusFor(placed.status()), 65);
     EXPECT_THAT(std::string(placed.status().message()),
                 HasSubstr("--kernel Image"));
   }
-  ASSERT_TRUE(PlaceGuest(Ram(32 * kMiB), *kernel, nullptr).ok());
-  const auto placed = PlaceGuest(Ram(32 * kMiB), *kernel, &initrd);
+  ASSERT_TRUE(PlaceGuest(Ram(32 * kMiB), *kernel, nullptr, 0).ok());
+  const auto placed = PlaceGuest(Ram(32 * kMiB), *kernel, &initrd, 0);
   ASSERT_FALSE(placed.ok());
   EXPECT_THAT(std::string(placed.status().message()),
               HasSubstr("--initrd initrd"));
@@ -93,7 +104,7 @@ TEST(Arm64BootTest, CopiesBothFiles) {
   const RamRange ram = Ram(16 * kMiB);
   const auto memory = GuestMemory::Create({&ram, 1}, BackingOptions{});
   ASSERT_TRUE(memory.ok()) << memory.status();
-  const auto placed = PlaceGuest(ram, *kernel, &initrd);
+  const auto placed = PlaceGuest(ram, *kernel, &initrd, 0);
   ASSERT_TRUE(placed.ok()) << placed.status();
   ASSERT_TRUE(CopyGuest(*memory, *placed, *kernel, &initrd).ok());
   Bytes loaded(image.size());

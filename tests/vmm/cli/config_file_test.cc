@@ -45,7 +45,7 @@ class ConfigFileTest : public testing::Test {
 
 constexpr char kEverything[] = R"({
   "name": "web", "kernel": "k", "initrd": "i", "append": "a,b=c",
-  "append-exact": true, "cpus": {"count": 4, "sockets": 2},
+  "append-exact": true, "acpi": true, "cpus": {"count": 4, "sockets": 2},
   "memory": {"size": "1G", "shared": true},
   "numa": [{"cpus": "0-1", "memory": "512M", "distances": "10:30"},
            "cpus=2-3,memory=512M"],
@@ -68,6 +68,7 @@ void ExpectSameMachine(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.initrd, b.initrd);
   EXPECT_EQ(a.append, b.append);
   EXPECT_EQ(a.append_exact, b.append_exact);
+  EXPECT_TRUE(a.acpi && b.acpi);
   EXPECT_EQ(a.cpus.count, b.cpus.count);
   EXPECT_EQ(a.cpus.sockets, b.cpus.sockets);
   EXPECT_EQ(a.memory.size, b.memory.size);
@@ -133,6 +134,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--initrd=i",
                             "--append=a,b=c",
                             "--append-exact",
+                            "--acpi",
                             "--cpus=4,sockets=2",
                             "--memory=1G,shared",
                             "--numa=cpus=0-1,memory=512M,distances=10:30",
