@@ -289,6 +289,8 @@ absl::Status Machine::ResetGuest() {
   KVMLET_RETURN_IF_ERROR(memory_->Discard());
   while (BusErrors::Take()) continue;  // of pages that are gone
   lost_pages_.clear();
+  untold_.clear();
+  late_since_.clear();
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());
   absl::Status status;

@@ -9,7 +9,9 @@
 #define KVMLET_VMM_MACHINE_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -160,6 +162,8 @@ class Machine final : public GuestRequests,
   // machine_faults.cc: memory that the host has lost.
   absl::Status WatchBusErrors();
   void TakeBusErrors();
+  void TellUntold();
+  bool IsLateForEver(uint32_t vcpu, arch::MemoryErrorResult result);
   bool RememberLost(Gpa page);
   void HandleLostMemory(const BusError& error, uint32_t vcpu);
   arch::MemoryErrorResult TellGuest(const MemoryError& error, uint32_t vcpu);
@@ -281,6 +285,10 @@ class Machine final : public GuestRequests,
   bool stats_opened_ = false;
   // Pages that the host has lost since the last reset.
   std::set<Gpa> lost_pages_;
+  // Those that nobody met and the guest cannot hear of yet.
+  std::deque<MemoryError> untold_;
+  // By vCPU: since when it has met errors that the guest cannot hear of yet.
+  std::map<uint32_t, std::chrono::steady_clock::time_point> late_since_;
   std::optional<EventFd> bus_error_event_;
   LogLimiter memory_log_{"memory"};
   std::unique_ptr<Debugger> debugger_;

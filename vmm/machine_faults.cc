@@ -23,6 +23,11 @@ using Clock = std::chrono::steady_clock;
 constexpr uint64_t kPage = 4096;
 // For vCPUs that are at the end of an earlier machine check.
 constexpr std::chrono::milliseconds kPatience{200};
+// Between two questions whether the guest can hear of an error by now.
+constexpr std::chrono::milliseconds kUntoldPause{100};
+// A vCPU that meets errors for so long while the guest does not finish with an
+// earlier one would do so for ever.
+constexpr std::chrono::seconds kLongestLater{5};
 
 }  // namespace
 
@@ -47,7 +52,24 @@ void Machine::TakeBusErrors() {
                            .action_required = false};
     // A page is told of once; who meets it hears of it again.
     if (!RememberLost(lost.at)) continue;
-    ReportMemoryFailure(lost, TellGuest(lost, 0));
+    untold_.push_back(lost);
+    if (untold_.size() == 1) TellUntold();
+  }
+}
+
+// One after the other: a guest that is at an earlier one is asked again.
+void Machine::TellUntold() {
+  while (!ended_ && !untold_.empty()) {
+    const MemoryError lost = untold_.front();
+    const MemoryErrorResult result = TellGuest(lost, 0);
+    if (result == MemoryErrorResult::kLater) {
+      context_.loop.RunAfter(kUntoldPause, [this, boot = boot_.load()] {
+        if (boot == boot_.load()) TellUntold();
+      });
+      return;
+    }
+    ReportMemoryFailure(lost, result);
+    untold_.pop_front();
   }
 }
 
@@ -77,7 +99,9 @@ void Machine::HandleLostMemory(const BusError& error, uint32_t vcpu) {
   if (!at) return end("the host has lost memory beside the guest's RAM");
   const MemoryError lost{.at = Gpa{at->value / kPage * kPage},
                          .action_required = true};
-  const MemoryErrorResult result = TellGuest(lost, vcpu);
+  MemoryErrorResult result = TellGuest(lost, vcpu);
+  if (IsLateForEver(vcpu, result)) result = MemoryErrorResult::kCannotTell;
+  if (result == MemoryErrorResult::kLater) return;
   const bool fatal = result == MemoryErrorResult::kCannotTell;
   // A guest can meet one page as often as it likes.
   if (RememberLost(lost.at) || fatal) ReportMemoryFailure(lost, result);
@@ -86,6 +110,16 @@ void Machine::HandleLostMemory(const BusError& error, uint32_t vcpu) {
       "the host has lost the page at guest address 0x%x, and the guest cannot "
       "take an error there",
       lost.at.value));
+}
+
+// The vCPU goes on and meets the error again, until the guest can hear of it.
+bool Machine::IsLateForEver(uint32_t vcpu, MemoryErrorResult result) {
+  if (result != MemoryErrorResult::kLater) {
+    late_since_.erase(vcpu);
+    return false;
+  }
+  const auto now = Clock::now();
+  return now - late_since_.try_emplace(vcpu, now).first->second > kLongestLater;
 }
 
 // The vCPU that met it comes first: what becomes of it decides.

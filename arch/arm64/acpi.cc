@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arch/arm64/acpi.h"
 
+#include <utility>
 #include <vector>
 
 #include "arch/arm64/acpi_tables.h"
@@ -40,6 +41,19 @@ aml::Term DescribeUart() {
                       aml::Interrupt({.gsi = kFirstSpi + kUartSpi})}))});
 }
 
+// PNP0C33: an error source without an interrupt of its own has a record.
+aml::Term DescribeErrorDevice() {
+  return aml::Device("HERR", {aml::Name("_HID", aml::EisaId("PNP0C33")),
+                              aml::Name("_UID", aml::Int(0))});
+}
+
+AcpiEventAction ErrorEvent() {
+  constexpr uint8_t kNotifyHardwareError = 0x80;
+  return {
+      AcpiGed::kHardwareErrorEvent,
+      {aml::Notify(aml::Ref("\\_SB.HERR"), aml::Int(kNotifyHardwareError))}};
+}
+
 Bytes BuildArmFadt(const AcpiMachine& acpi, Gpa dsdt) {
   const Gpa registers{acpi.events.registers.base};
   Fadt fadt;
@@ -74,18 +88,21 @@ AcpiMachine DescribeAcpi(const FdtMachine& machine) {
 }
 
 absl::StatusOr<Bytes> BuildAcpi(const FdtMachine& machine,
-                                const AcpiMachine& acpi, Gpa base,
+                                const AcpiMachine& acpi, Bytes hest, Gpa base,
                                 uint64_t limit) {
   KVMLET_RETURN_IF_ERROR(acpi.Validate());
   AcpiPlacer placer(base, limit);
-  KVMLET_ASSIGN_OR_RETURN(const Gpa dsdt,
-                          placer.Place(BuildDsdt(acpi, {DescribeUart()})));
+  KVMLET_ASSIGN_OR_RETURN(
+      const Gpa dsdt,
+      placer.Place(BuildDsdt(acpi, {DescribeUart(), DescribeErrorDevice()},
+                             {ErrorEvent()})));
   std::vector<Bytes> tables = {BuildArmFadt(acpi, dsdt),
                                BuildArmMadt(machine),
                                BuildGtdt(),
                                BuildPptt(machine),
                                BuildSpcr(),
                                BuildMcfg(acpi.pci.ecam)};
+  tables.push_back(std::move(hest));
   if (machine.gic == GicKind::kV3Its) tables.push_back(BuildIort());
   if (!acpi.nodes.empty()) {
     tables.push_back(BuildArmSrat(machine, acpi));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ACPI tables of the arm64 machine: RSDP, XSDT, hardware-reduced FADT,
-// MADT, GTDT, PPTT, SPCR, MCFG, IORT, DSDT, and SRAT and SLIT when there are
-// NUMA nodes. They describe the machine that fdt.h describes, from the same
+// MADT, GTDT, PPTT, SPCR, MCFG, IORT, HEST, DSDT, and SRAT and SLIT when there
+// are NUMA nodes. They describe the machine that fdt.h describes, from the same
 // FdtMachine. Pure functions, thread-safe; units are bytes; errors are one
 // line. ACPI 6.3, chapter 5; Arm DEN0049 (IORT); Microsoft's SPCR.
 #ifndef KVMLET_ARCH_ARM64_ACPI_H_
@@ -22,9 +22,9 @@ namespace kvmlet::arch::arm64 {
 AcpiMachine DescribeAcpi(const FdtMachine& machine);
 
 // The tables for the `limit` bytes from `base`, RSDP first; ResourceExhausted
-// when they do not fit.
+// when they do not fit. `hest` names the error sources, see error_source.h.
 absl::StatusOr<Bytes> BuildAcpi(const FdtMachine& machine,
-                                const AcpiMachine& acpi, Gpa base,
+                                const AcpiMachine& acpi, Bytes hest, Gpa base,
                                 uint64_t limit);
 
 }  // namespace kvmlet::arch::arm64

@@ -13,6 +13,7 @@ kvmlet_library(arm64_description
        ${CMAKE_CURRENT_LIST_DIR}/debug_slots.cc
        ${CMAKE_CURRENT_LIST_DIR}/debug_step_rules.cc
        ${CMAKE_CURRENT_LIST_DIR}/efi.cc
+       ${CMAKE_CURRENT_LIST_DIR}/error_source.cc
        ${CMAKE_CURRENT_LIST_DIR}/fdt.cc
        ${CMAKE_CURRENT_LIST_DIR}/kernel_image.cc
        ${CMAKE_CURRENT_LIST_DIR}/paging.cc

@@ -21,8 +21,9 @@ namespace kvmlet::arch::arm64 {
 
 // The area: whole pages of any size, for the largest machine.
 inline constexpr uint64_t kFirmwareSize = 0x40000;
-// Where the ACPI tables begin in it, RSDP first.
+// Where the ACPI tables begin in it, RSDP first, and the error records.
 inline constexpr uint64_t kFirmwareAcpi = 0x2000;
+inline constexpr uint64_t kFirmwareErrors = kFirmwareSize - 0x1000;
 
 struct EfiTables {
   Bytes bytes;  // for the area's first kFirmwareAcpi bytes

@@ -52,15 +52,6 @@ ExitResult Arm64Platform::OnAccessWithoutSyndrome(KvmVcpu& vcpu) {
   return ExitResult::kResume;
 }
 
-// A device tree describes no error source, so nothing could name the page. An
-// external abort alone would cost the guest's process its life, and the page
-// would be given to the next one.
-absl::StatusOr<MemoryErrorResult> Arm64Platform::InjectMemoryError(
-    KvmVcpu& /*vcpu*/, const MemoryError& error, bool own) {
-  return own && error.action_required ? MemoryErrorResult::kCannotTell
-                                      : MemoryErrorResult::kUntold;
-}
-
 std::string Arm64Platform::DescribeFailure(KvmVcpu& vcpu) {
   const kvm_run& run = vcpu.run();
   switch (run.exit_reason) {

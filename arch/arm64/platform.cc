@@ -215,13 +215,16 @@ void Arm64Platform::DescribeNuma(FdtMachine& machine) const {
 }
 
 // The tables are written, and the tree learns of them.
-absl::Status Arm64Platform::AddFirmware(FdtMachine& machine) const {
+absl::Status Arm64Platform::AddFirmware(FdtMachine& machine) {
   const Gpa area = placement_.firmware;
   AcpiMachine acpi = DescribeAcpi(machine);
   DescribeNodes(context_.config, context_.plan, acpi);
-  KVMLET_ASSIGN_OR_RETURN(const Bytes tables,
-                          BuildAcpi(machine, acpi, area + kFirmwareAcpi,
-                                    kFirmwareSize - kFirmwareAcpi));
+  errors_.emplace(context_.memory, area + kFirmwareErrors);
+  KVMLET_RETURN_IF_ERROR(errors_->Reset());
+  KVMLET_ASSIGN_OR_RETURN(
+      const Bytes tables,
+      BuildAcpi(machine, acpi, errors_->BuildHest(), area + kFirmwareAcpi,
+                kFirmwareErrors - kFirmwareAcpi));
   const EfiTables efi = BuildEfi(context_.plan.ram, area);
   machine.efi = efi.places;
   if (context_.memory.Write(area, efi.bytes) &&

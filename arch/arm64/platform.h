@@ -13,6 +13,7 @@
 
 #include "arch/arch.h"
 #include "arch/arm64/boot.h"
+#include "arch/arm64/error_source.h"
 #include "arch/arm64/fdt.h"
 #include "arch/arm64/gic.h"
 #include "arch/arm64/kernel_image.h"
@@ -62,7 +63,7 @@ class Arm64Platform final : public Platform {
   absl::Status AddDevices();
   absl::Status AddMsiFrame();
   absl::Status AddAcpiEvents();
-  absl::Status AddFirmware(FdtMachine& machine) const;
+  absl::Status AddFirmware(FdtMachine& machine);
   std::string CommandLine() const;
   FdtMachine Describe() const;
   void DescribeNuma(FdtMachine& machine) const;
@@ -86,8 +87,9 @@ class Arm64Platform final : public Platform {
   std::unique_ptr<Pl061> gpio_;
   std::unique_ptr<ExitDevice> exit_;
   std::unique_ptr<Pvpanic> pvpanic_;
-  std::unique_ptr<GicV2m> v2m_;   // where there is no ITS
-  std::unique_ptr<AcpiGed> ged_;  // --acpi only
+  std::unique_ptr<GicV2m> v2m_;         // where there is no ITS
+  std::unique_ptr<AcpiGed> ged_;        // --acpi only
+  std::optional<ErrorSources> errors_;  // of the guest that was loaded last
 };
 
 }  // namespace kvmlet::arch::arm64

@@ -49,6 +49,8 @@ std::span<const KvmCapability> SpecificCapabilities() {
        kProcessor},
       {KVM_CAP_ARM_PTRAUTH_ADDRESS, "ARM_PTRAUTH_ADDRESS",
        "pointer authentication in the guest", false, kProcessor},
+      {KVM_CAP_ARM_INJECT_EXT_DABT, "ARM_INJECT_EXT_DABT",
+       "the guest lives on when the host loses its memory (--acpi)", false},
       {KVM_CAP_ARM_NISV_TO_USER, "ARM_NISV_TO_USER",
        "a wild access of the guest is its own fault only", false},
   };

@@ -34,6 +34,8 @@ class AcpiGed : public IoDevice {
   // PCI slots that PciHotplug names changed; a device left without a word.
   static constexpr uint32_t kPciSlotEvent = 1u << 1;
   static constexpr uint32_t kPciGoneEvent = 1u << 2;
+  // An error source has a record.
+  static constexpr uint32_t kHardwareErrorEvent = 1u << 3;
 
   // What the DSDT's \_S5 and the FADT announce.
   static constexpr uint8_t kSleepTypeS5 = 5;

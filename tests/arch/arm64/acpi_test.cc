@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "arch/arm64/efi.h"
+#include "arch/arm64/error_source.h"
 #include "tests/arch/arm64/fdt_reader.h"
 #include "tests/arch/arm64/machines.h"
 #include "tests/arch/common/acpi_reader.h"
@@ -29,7 +30,7 @@ using ::testing::SizeIs;
 using Tables = std::map<std::string, Bytes>;
 
 constexpr Gpa kBase{kRam + 0x1000000};
-constexpr uint64_t kRoom = kFirmwareSize - kFirmwareAcpi;
+constexpr uint64_t kRoom = kFirmwareErrors - kFirmwareAcpi;
 constexpr size_t kMadtEntries = 44;
 constexpr size_t kSratEntries = 48;
 
@@ -45,9 +46,15 @@ AcpiMachine WithNodes(const FdtMachine& machine, uint32_t nodes) {
   return acpi;
 }
 
+Bytes Hest() {
+  const RamRange range{Gpa{0}, 0x1000};
+  const GuestMemory memory = *GuestMemory::Create({&range, 1}, {});
+  return ErrorSources(memory, kBase + kRoom).BuildHest();
+}
+
 Tables Build(const FdtMachine& machine, uint32_t nodes = 0) {
   const auto bytes =
-      BuildAcpi(machine, WithNodes(machine, nodes), kBase, kRoom);
+      BuildAcpi(machine, WithNodes(machine, nodes), Hest(), kBase, kRoom);
   EXPECT_TRUE(bytes.ok()) << bytes.status();
   if (!bytes.ok()) return {};
   auto tables = ReadAcpi(*bytes, kBase.value);
@@ -71,8 +78,8 @@ std::vector<std::string> Names(const Tables& tables) {
 
 TEST(Arm64AcpiTest, TablesOfAMachineWithoutNodes) {
   EXPECT_THAT(Names(Build(Machine())),
-              ElementsAre("APIC", "DSDT", "FACP", "GTDT", "IORT", "MCFG",
-                          "PPTT", "RSD PTR ", "SPCR", "XSDT"));
+              ElementsAre("APIC", "DSDT", "FACP", "GTDT", "HEST", "IORT",
+                          "MCFG", "PPTT", "RSD PTR ", "SPCR", "XSDT"));
 }
 
 TEST(Arm64AcpiTest, NodesBringAffinityAndDistances) {
@@ -98,9 +105,10 @@ TEST(Arm64AcpiTest, FadtSaysPsciByHvcOnReducedHardware) {
 
 TEST(Arm64AcpiTest, TooLittleRoomIsAnError) {
   const FdtMachine machine = Machine(8);
-  EXPECT_EQ(
-      BuildAcpi(machine, DescribeAcpi(machine), kBase, 0x400).status().code(),
-      absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(BuildAcpi(machine, DescribeAcpi(machine), Hest(), kBase, 0x400)
+                .status()
+                .code(),
+            absl::StatusCode::kResourceExhausted);
 }
 
 TEST(Arm64AcpiTest, LargestMachineHasRoom) {

@@ -61,7 +61,7 @@ print(len(mmap.mmap(fd, 4096, offset=int(sys.argv[2]))[:]))' "$RAM_FILE" $(($1 -
 
 check_survives() {
     local page
-    start_guest --cpus "$1"
+    start_guest --cpus "$1" ${ACPI_FLAG:+"$ACPI_FLAG"}
     wait_for "$PAGE" "$KV_OUTPUT" 400
     page=$(page_of_guest)
     lose_page "$page"
@@ -86,6 +86,41 @@ check_survives() {
     kv_wait
     rm -f "$RAM_FILE"
     assert_status 0
+}
+
+# Nobody met the error: a scrubber found it, and the guest gives the page up.
+check_found() {
+    start_guest --cpus 2 "$ACPI_FLAG"
+    wait_for "$PAGE" "$KV_OUTPUT" 400
+    "$KVMLET" ctl vm.sock __org.kvmlet_inject-memory-error address="$(page_of_guest)" || fail "refused"
+    wait_for '^ALIVE' "$KV_OUTPUT" 400
+    assert_grep '^MET code=4 bits=12 page=same'
+    assert_grep '^CORRUPTED 4'
+    assert_grep '"action": ?"inject"' events
+    "$KVMLET" ctl vm.sock quit
+    kv_wait
+    rm -f "$RAM_FILE"
+    assert_status 0
+}
+
+# A guest that was given tables and reads none acknowledges nothing: the second error cannot be told.
+check_unacknowledged() {
+    local MEET='/meet; echo "STATUS $?"; /meet; echo "STATUS $?"; sleep 100000'
+    start_guest "$ACPI_FLAG" --append acpi=off
+    wait_for "$PAGE" "$KV_OUTPUT" 400
+    lose_page "$(page_of_guest)"
+    wait_for '^STATUS' "$KV_OUTPUT" 400
+    local left=1000
+    until [ "$(grep -c "$PAGE" "$KV_OUTPUT")" = 2 ]; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || fail "the guest's program did not start again"
+        sleep 0.2
+    done
+    lose_page "$(page_of_guest)"
+    kv_wait
+    rm -f "$RAM_FILE"
+    assert_status 84
+    assert_json reason memory-error
 }
 
 # Nothing in a device tree could name the page.
@@ -132,10 +167,12 @@ check_injected() {
 }
 
 run_test lost-injected check_injected
+run_test lost-one-cpu check_survives 1
+run_test lost-two-cpus check_survives 2
 if [ "$ARCH" = arm64 ]; then
+    run_test lost-found check_found
+    run_test lost-unacknowledged check_unacknowledged
     run_test lost-device-tree check_ends
 else
-    run_test lost-one-cpu check_survives 1
-    run_test lost-two-cpus check_survives 2
     run_test lost-masked check_masked
 fi
