@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run in a guest: says at which guest-physical address a page of it lies, and
 // reads it again and again until that is an error, which it then describes.
+// "huge": it is the first page of a huge one, all of which is the program's, so
+// that a host whose own pages are as large takes nobody else's. "kernel": the
+// guest's kernel reads it, in a system call.
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { kPage = 4096 };
+enum { kPage = 4096, kHugePage = 2 << 20 };
 
 static sigjmp_buf met;
 static volatile int code;
 static volatile int bits;
 static void* volatile where;
+static volatile char* page;
 
 static void OnBusError(int signal, siginfo_t* info, void* context) {
   (void)signal;
@@ -27,10 +33,10 @@ static void OnBusError(int signal, siginfo_t* info, void* context) {
 }
 
 // Documentation/admin-guide/mm/pagemap.rst: the frame's number, in 55 bits.
-static uint64_t Address(const void* page) {
+static uint64_t Address(const void* of) {
   const int map = open("/proc/self/pagemap", O_RDONLY);
   uint64_t entry = 0;
-  const off_t at = (off_t)((uintptr_t)page / kPage * sizeof(entry));
+  const off_t at = (off_t)((uintptr_t)of / kPage * sizeof(entry));
   if (map < 0 || pread(map, &entry, sizeof(entry), at) != sizeof(entry)) {
     return 0;
   }
@@ -38,12 +44,26 @@ static uint64_t Address(const void* page) {
   return (entry & ((1ull << 55) - 1)) * kPage;
 }
 
-int main(void) {
-  volatile char* const page =
-      mmap(NULL, kPage, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (page == MAP_FAILED) return 1;
-  memset((void*)page, 0x5a, kPage);
+static void* NewPage(size_t size) {
+  char* const all = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED) return NULL;
+  char* const first = all + (size - (uintptr_t)all % size) % size;
+  if (size > kPage) madvise(first, size, MADV_HUGEPAGE);
+  memset(first, 0x5a, size);
+  return first;
+}
+
+static bool Is(int argc, char** argv, const char* word) {
+  return argc > 1 && strcmp(argv[1], word) == 0;
+}
+
+int main(int argc, char** argv) {
+  const size_t size = Is(argc, argv, "huge") ? kHugePage : kPage;
+  const int file = Is(argc, argv, "kernel") ? memfd_create("copy", 0) : -1;
+  page = NewPage(size);
+  if (page == NULL) return 1;
+  if (Address((const void*)page) % size != 0) return 3;
   struct sigaction action;
   memset(&action, 0, sizeof(action));
   action.sa_sigaction = OnBusError;
@@ -52,6 +72,9 @@ int main(void) {
   printf("PAGE %llu here\n", (unsigned long long)Address((const void*)page));
   fflush(stdout);
   if (sigsetjmp(met, 1) == 0) {
+    while (file >= 0 && pwrite(file, (const void*)page, kPage, 0) == kPage) {
+      usleep(100000);
+    }
     while (page[8] == 0x5a) usleep(100000);
     printf("WRONG the page reads as %d\n", page[8]);
     return 2;
