@@ -88,7 +88,7 @@ enum class MemoryErrorResult {
   kTold,        // the guest hears of it as soon as the vCPU runs
   kUntold,      // there is nothing to tell it, and it can go on
   kCannotTell,  // it has to know and cannot hear of it: it must not go on
-  kLater,       // this vCPU handles an earlier one: ask again
+  kLater,       // the guest is at an earlier one: ask again
 };
 
 struct VcpuTopology {

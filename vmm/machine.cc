@@ -100,6 +100,7 @@ Machine::~Machine() {
   for (const auto& [id, removable] : removables_) {
     if (removable.deadline) context_.loop.Cancel(*removable.deadline);
   }
+  ForgetLost();
   vcpus_.clear();
   // Devices wait for their I/O in their destructors; the threads that do it
   // end first, and the rest then runs here.
@@ -134,6 +135,7 @@ void Machine::PauseVcpus() {
 void Machine::ResumeVcpus() {
   HurryConsoles(false);
   hold_ = false;
+  late_since_.reset();
   for (const auto& vcpu : vcpus_) vcpu->Resume();
 }
 
@@ -287,10 +289,7 @@ absl::Status Machine::ResetGuest() {
   KVMLET_RETURN_IF_ERROR(platform_->Reset());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->UnmapMemory());
   KVMLET_RETURN_IF_ERROR(memory_->Discard());
-  while (BusErrors::Take()) continue;  // of pages that are gone
-  lost_pages_.clear();
-  untold_.clear();
-  late_since_.clear();
+  ForgetLost();
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());
   absl::Status status;

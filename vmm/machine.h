@@ -163,7 +163,7 @@ class Machine final : public GuestRequests,
   absl::Status WatchBusErrors();
   void TakeBusErrors();
   void TellUntold();
-  bool IsLateForEver(uint32_t vcpu, arch::MemoryErrorResult result);
+  void ForgetLost();
   bool RememberLost(Gpa page);
   void HandleLostMemory(const BusError& error, uint32_t vcpu);
   arch::MemoryErrorResult TellGuest(const MemoryError& error, uint32_t vcpu);
@@ -287,8 +287,10 @@ class Machine final : public GuestRequests,
   std::set<Gpa> lost_pages_;
   // Those that nobody met and the guest cannot hear of yet.
   std::deque<MemoryError> untold_;
-  // By vCPU: since when it has met errors that the guest cannot hear of yet.
-  std::map<uint32_t, std::chrono::steady_clock::time_point> late_since_;
+  std::optional<EventLoop::TimerId> untold_timer_;
+  // Since when vCPUs have met errors without the guest hearing of one.
+  std::optional<std::chrono::steady_clock::time_point> late_since_;
+  std::optional<std::chrono::steady_clock::time_point> untold_since_;
   std::optional<EventFd> bus_error_event_;
   LogLimiter memory_log_{"memory"};
   std::unique_ptr<Debugger> debugger_;

@@ -40,6 +40,7 @@ void Machine::StopForDebugger() {
 }
 
 void Machine::ResumeForDebugger(size_t vcpu) {
+  late_since_.reset();
   vcpus_[vcpu]->Resume(PausedBy::kDebugger);
 }
 

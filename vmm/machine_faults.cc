@@ -25,9 +25,16 @@ constexpr uint64_t kPage = 4096;
 constexpr std::chrono::milliseconds kPatience{200};
 // Between two questions whether the guest can hear of an error by now.
 constexpr std::chrono::milliseconds kUntoldPause{100};
-// A vCPU that meets errors for so long while the guest does not finish with an
-// earlier one would do so for ever.
+// A guest that has not finished with an earlier error for so long, while vCPUs
+// meet others, never will.
 constexpr std::chrono::seconds kLongestLater{5};
+
+// Starts the clock when it does not run.
+bool IsOver(std::optional<Clock::time_point>& since) {
+  const auto now = Clock::now();
+  if (!since) since = now;
+  return now - *since > kLongestLater;
+}
 
 }  // namespace
 
@@ -59,18 +66,34 @@ void Machine::TakeBusErrors() {
 
 // One after the other: a guest that is at an earlier one is asked again.
 void Machine::TellUntold() {
+  untold_timer_.reset();
   while (!ended_ && !untold_.empty()) {
     const MemoryError lost = untold_.front();
-    const MemoryErrorResult result = TellGuest(lost, 0);
-    if (result == MemoryErrorResult::kLater) {
-      context_.loop.RunAfter(kUntoldPause, [this, boot = boot_.load()] {
-        if (boot == boot_.load()) TellUntold();
-      });
+    MemoryErrorResult result = TellGuest(lost, 0);
+    if (result != MemoryErrorResult::kLater) {
+      untold_since_.reset();
+    } else if (!IsOver(untold_since_)) {
+      untold_timer_ =
+          context_.loop.RunAfter(kUntoldPause, [this] { TellUntold(); });
       return;
+    } else {
+      // Nor will it hear of the others.
+      result = MemoryErrorResult::kUntold;
     }
     ReportMemoryFailure(lost, result);
     untold_.pop_front();
   }
+}
+
+// The guest that had them is no more.
+void Machine::ForgetLost() {
+  while (BusErrors::Take()) continue;
+  lost_pages_.clear();
+  untold_.clear();
+  late_since_.reset();
+  untold_since_.reset();
+  if (untold_timer_) context_.loop.Cancel(*untold_timer_);
+  untold_timer_.reset();
 }
 
 // False when it is known, or when there are so many that another is no news.
@@ -100,26 +123,20 @@ void Machine::HandleLostMemory(const BusError& error, uint32_t vcpu) {
   const MemoryError lost{.at = Gpa{at->value / kPage * kPage},
                          .action_required = true};
   MemoryErrorResult result = TellGuest(lost, vcpu);
-  if (IsLateForEver(vcpu, result)) result = MemoryErrorResult::kCannotTell;
-  if (result == MemoryErrorResult::kLater) return;
+  const bool later = result == MemoryErrorResult::kLater;
+  // The vCPU goes on and meets the error again, until the guest can hear of it.
+  if (later && !IsOver(late_since_)) return;
+  late_since_.reset();
+  if (later) result = MemoryErrorResult::kCannotTell;
   const bool fatal = result == MemoryErrorResult::kCannotTell;
   // A guest can meet one page as often as it likes.
   if (RememberLost(lost.at) || fatal) ReportMemoryFailure(lost, result);
   if (!fatal) return;
   end(absl::StrFormat(
-      "the host has lost the page at guest address 0x%x, and the guest cannot "
-      "take an error there",
-      lost.at.value));
-}
-
-// The vCPU goes on and meets the error again, until the guest can hear of it.
-bool Machine::IsLateForEver(uint32_t vcpu, MemoryErrorResult result) {
-  if (result != MemoryErrorResult::kLater) {
-    late_since_.erase(vcpu);
-    return false;
-  }
-  const auto now = Clock::now();
-  return now - late_since_.try_emplace(vcpu, now).first->second > kLongestLater;
+      "the host has lost the page at guest address 0x%x, and the guest %s",
+      lost.at.value,
+      later ? "does not finish with an earlier error"
+            : "cannot take an error there"));
 }
 
 // The vCPU that met it comes first: what becomes of it decides.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where kernel, initrd and device tree go in RAM, and the copying of the two
 // files. The kernel lies at the start of RAM; the tree in the last 2 MiB block
-// of the first GiB and the initrd right below it, so that even a kernel that
-// does not say how large it is runs into neither. Not thread-safe with a
-// running vCPU. Addresses are guest-physical; errors name the flag.
-// Specification: Linux, Documentation/arch/arm64/booting.rst, 2 to 4.
+// of the first GiB, right below it what efi.h wants and the initrd, so that
+// even a kernel that does not say how large it is runs into neither. Not
+// thread-safe with a running vCPU. Addresses are guest-physical; errors name
+// the flag. Specification: Linux, Documentation/arch/arm64/booting.rst, 2 to 4.
 #ifndef KVMLET_ARCH_ARM64_BOOT_H_
 #define KVMLET_ARCH_ARM64_BOOT_H_
 

@@ -135,7 +135,8 @@ EfiTables BuildEfi(std::span<const RamRange> ram, Gpa area) {
   for (size_t i = 0; i < map.size(); ++i) {
     Put(efi.bytes, kMap + i * sizeof(Descriptor), map[i]);
   }
-  efi.places = {.system_table = area,
+  efi.places = {.area = AddressRange::Make(area.value, kFirmwareSize),
+                .system_table = area,
                 .memory_map = area + kMap,
                 .memory_map_size =
                     static_cast<uint32_t>(map.size() * sizeof(Descriptor))};

@@ -59,8 +59,10 @@ static_assert(sizeof(GenericSource) == 92);
 using Guid = std::array<uint8_t, 16>;
 
 // 18.3.2.7.1 "Generic Error Data".
+constexpr uint16_t kStatus = 1 | 1 << 4;  // uncorrectable; one entry
+constexpr uint64_t kStatusSize = sizeof(uint32_t);
 struct [[gnu::packed]] StatusHeader {
-  uint32_t status = 1 | 1 << 4;  // uncorrectable; one entry
+  uint32_t status = kStatus;
   uint32_t raw_offset = 0;
   uint32_t raw_length = 0;
   uint32_t data_length = 0;
@@ -79,7 +81,7 @@ struct [[gnu::packed]] DataEntry {
   uint32_t length = 80;
   Guid fru{};
   uint8_t fru_text[20] = {};
-  uint64_t timestamp = 0;
+  uint64_t timestamp = 0;  // counts when `validation` says so
 };
 static_assert(sizeof(DataEntry) == 72);
 
@@ -141,23 +143,36 @@ Bytes ErrorSources::BuildHest() const {
   return BuildTable("HEST", kHestRevision, body);
 }
 
-absl::StatusOr<bool> ErrorSources::Record(Source source, Gpa page) const {
+absl::StatusOr<bool> ErrorSources::Record(Source source, Gpa page) {
   const std::optional<uint64_t> ack = memory_.Load<uint64_t>(AckSlot(source));
   if (!ack) return NotThere();
   if ((*ack & kAcknowledged) == 0) return false;
-  // Before the record, so that the guest acknowledges this one.
+  const Bytes block = BuildErrorBlock(page, ++records_);
+  const Gpa at = Block(source);
+  // First of all, so that the guest acknowledges this one; the status, which
+  // makes it a record, when the rest is there: the guest may look at any time.
   if (!memory_.Store(AckSlot(source), uint64_t{0}) ||
-      !memory_.Write(Block(source), BuildErrorBlock(page))) {
+      !memory_.Store(at, uint32_t{0}) ||
+      !memory_.Write(at + kStatusSize, std::span(block).subspan(kStatusSize)) ||
+      !memory_.StoreRelease16(at, kStatus)) {
     return NotThere();
   }
   return true;
 }
 
-Bytes BuildErrorBlock(Gpa page) {
+absl::Status ErrorSources::Withdraw(Source source) const {
+  if (memory_.Store(Block(source), uint32_t{0}) &&
+      memory_.Store(AckSlot(source), kAcknowledged)) {
+    return absl::OkStatus();
+  }
+  return NotThere();
+}
+
+Bytes BuildErrorBlock(Gpa page, uint64_t number) {
   Bytes block;
   AppendObject(block, StatusHeader{.data_length = sizeof(DataEntry) +
                                                   sizeof(MemorySection)});
-  AppendObject(block, DataEntry{});
+  AppendObject(block, DataEntry{.timestamp = number});
   AppendObject(block, MemorySection{.address = page.value});
   return block;
 }

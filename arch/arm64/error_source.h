@@ -40,7 +40,9 @@ class ErrorSources {
   Bytes BuildHest() const;
   // Writes the record of a lost page. False, and nothing written, when the
   // guest has not acknowledged the source's last one.
-  absl::StatusOr<bool> Record(Source source, Gpa page) const;
+  absl::StatusOr<bool> Record(Source source, Gpa page);
+  // Takes the last record back, of which the guest was not told.
+  absl::Status Withdraw(Source source) const;
 
  private:
   Gpa AddressSlot(Source source) const;
@@ -49,10 +51,13 @@ class ErrorSources {
 
   const GuestMemory& memory_;
   const Gpa base_;
+  uint64_t records_ = 0;
 };
 
 // The status block of a lost page: header, one section of a memory error.
-Bytes BuildErrorBlock(Gpa page);
+// Linux takes a record for an old one when it has the same bytes: `number`
+// tells them apart.
+Bytes BuildErrorBlock(Gpa page, uint64_t number);
 
 }  // namespace kvmlet::arch::arm64
 

@@ -340,7 +340,7 @@ void WritePci(FdtWriter& fdt, const FdtMachine& machine) {
 }  // namespace
 
 absl::StatusOr<Bytes> BuildFdt(const FdtMachine& machine) {
-  FdtWriter fdt;
+  FdtWriter fdt(machine.efi ? machine.efi->area : std::nullopt);
   fdt.Text("compatible", "linux,dummy-virt");
   fdt.Text("model", "kvmlet");
   fdt.Cell("#address-cells", 2);

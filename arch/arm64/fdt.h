@@ -45,6 +45,8 @@ inline constexpr uint32_t kEfiDescriptorSize = 40;
 inline constexpr uint32_t kEfiDescriptorVersion = 1;
 inline constexpr uint32_t kEfiSecureBootDisabled = 2;
 struct FdtEfi {
+  // Of them and the tables that they name: not for a kernel's allocator.
+  std::optional<AddressRange> area{};
   Gpa system_table;
   Gpa memory_map;
   uint32_t memory_map_size = 0;

@@ -12,30 +12,61 @@
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet::arch::arm64 {
+namespace {
+
+using Source = ErrorSources::Source;
+
+absl::Status InjectAbort(KvmVcpu& vcpu) {
+  kvm_vcpu_events events{};
+  events.exception.ext_dabt_pending = 1;
+  return vcpu.fd().Set(kSetVcpuEvents, events);
+}
+
+absl::StatusOr<bool> InKernel(KvmVcpu& vcpu) {
+  constexpr uint64_t kLevel = 3 << 2;
+  KVMLET_ASSIGN_OR_RETURN(const uint64_t pstate, GetRegister(vcpu, kRegPstate));
+  return (pstate & kLevel) != 0;
+}
+
+}  // namespace
 
 absl::StatusOr<MemoryErrorResult> Arm64Platform::InjectMemoryError(
     KvmVcpu& vcpu, const MemoryError& error, bool own) {
-  using Source = ErrorSources::Source;
   if (!own) return MemoryErrorResult::kUntold;
-  if (!error.action_required) {
-    if (!errors_) return MemoryErrorResult::kUntold;
-    KVMLET_ASSIGN_OR_RETURN(const bool recorded,
-                            errors_->Record(Source::kEvent, error.at));
-    if (!recorded) return MemoryErrorResult::kLater;
-    ged_->Raise(AcpiGed::kHardwareErrorEvent);
-    return MemoryErrorResult::kTold;
-  }
+  return error.action_required ? TellOfAbort(vcpu, error.at)
+                               : TellOfEvent(error.at);
+}
+
+absl::StatusOr<MemoryErrorResult> Arm64Platform::TellOfEvent(Gpa page) {
+  if (!errors_) return MemoryErrorResult::kUntold;
+  KVMLET_ASSIGN_OR_RETURN(const bool recorded,
+                          errors_->Record(Source::kEvent, page));
+  if (!recorded) return MemoryErrorResult::kLater;
+  ged_->Raise(AcpiGed::kHardwareErrorEvent);
+  return MemoryErrorResult::kTold;
+}
+
+absl::StatusOr<MemoryErrorResult> Arm64Platform::TellOfAbort(KvmVcpu& vcpu,
+                                                             Gpa page) {
+  kvm_mp_state state{};
   if (!errors_ ||
-      context_.vm.CheckExtension(KVM_CAP_ARM_INJECT_EXT_DABT) <= 0) {
+      context_.vm.CheckExtension(KVM_CAP_ARM_INJECT_EXT_DABT) <= 0 ||
+      (vcpu.fd().Get(kGetMpState, state).ok() &&
+       state.mp_state == KVM_MP_STATE_STOPPED)) {
     return MemoryErrorResult::kCannotTell;
   }
-  KVMLET_ASSIGN_OR_RETURN(const bool recorded,
-                          errors_->Record(Source::kAbort, error.at));
-  if (!recorded) return MemoryErrorResult::kLater;
-  kvm_vcpu_events events{};
-  events.exception.ext_dabt_pending = 1;
-  KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetVcpuEvents, events));
-  return MemoryErrorResult::kTold;
+  // Linux reads no record for an abort of its own: one would stay there, and
+  // keep the others out.
+  KVMLET_ASSIGN_OR_RETURN(const bool in_kernel, InKernel(vcpu));
+  if (!in_kernel) {
+    KVMLET_ASSIGN_OR_RETURN(const bool recorded,
+                            errors_->Record(Source::kAbort, page));
+    if (!recorded) return MemoryErrorResult::kLater;
+  }
+  const absl::Status told = InjectAbort(vcpu);
+  if (told.ok()) return MemoryErrorResult::kTold;
+  if (!in_kernel) errors_->Withdraw(Source::kAbort).IgnoreError();
+  return told;
 }
 
 }  // namespace kvmlet::arch::arm64

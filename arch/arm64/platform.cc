@@ -14,6 +14,7 @@
 #include "arch/arm64/layout.h"
 #include "arch/common/acpi_nodes.h"
 #include "arch/common/ram_cutter.h"
+#include "vmm/base/exit_status.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
 
@@ -65,6 +66,11 @@ absl::StatusOr<std::unique_ptr<Arm64Platform>> Arm64Platform::Create(
 absl::Status Arm64Platform::OpenImages() {
   const VmConfig& config = context_.config;
   KVMLET_ASSIGN_OR_RETURN(kernel_, KernelImage::Open(config.kernel));
+  if (config.acpi && !kernel_->plan().linux_image) {
+    return BadInput(absl::StrCat("--acpi: ", config.kernel,
+                                 " is no Linux image, which alone reads ACPI's "
+                                 "tables without firmware; leave --acpi out"));
+  }
   KVMLET_RETURN_IF_ERROR(CheckCommandLine(*kernel_, CommandLine()));
   if (config.initrd.empty()) return absl::OkStatus();
   KVMLET_ASSIGN_OR_RETURN(initrd_, BootFile::Open("--initrd", config.initrd));
@@ -163,8 +169,9 @@ std::string Arm64Platform::CommandLine() const {
   const VmConfig& config = context_.config;
   if (config.append_exact || !kernel_->plan().linux_image) return config.append;
   std::string line = kDefaultOptions;
-  // A kernel that finds both prefers the device tree.
-  if (config.acpi) absl::StrAppend(&line, " acpi=on");
+  // A kernel that finds both prefers the device tree; one before 5.7 believes
+  // in services that nobody offers.
+  if (config.acpi) absl::StrAppend(&line, " acpi=on efi=noruntime");
   if (config.console) absl::StrAppend(&line, " console=hvc0");
   if (!config.append.empty()) absl::StrAppend(&line, " ", config.append);
   return line;

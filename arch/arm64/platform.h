@@ -67,6 +67,8 @@ class Arm64Platform final : public Platform {
   std::string CommandLine() const;
   FdtMachine Describe() const;
   void DescribeNuma(FdtMachine& machine) const;
+  absl::StatusOr<MemoryErrorResult> TellOfEvent(Gpa page);
+  absl::StatusOr<MemoryErrorResult> TellOfAbort(KvmVcpu& vcpu, Gpa page);
   ExitResult OnSystemEvent(const kvm_run& run);
   ExitResult OnAccessWithoutSyndrome(KvmVcpu& vcpu);
 

@@ -18,8 +18,15 @@ constexpr size_t kMaxSize = size_t{2} << 20;
 
 }  // namespace
 
-FdtWriter::FdtWriter() : buffer_(kFirstSize) {
+FdtWriter::FdtWriter(std::optional<AddressRange> reserved)
+    : buffer_(kFirstSize) {
   error_ = ::fdt_create(buffer_.data(), static_cast<int>(buffer_.size()));
+  if (reserved) {
+    Do([&] {
+      return ::fdt_add_reservemap_entry(buffer_.data(), reserved->base(),
+                                        reserved->size());
+    });
+  }
   Do([this] { return ::fdt_finish_reservemap(buffer_.data()); });
   Do([this] { return ::fdt_begin_node(buffer_.data(), ""); });
 }

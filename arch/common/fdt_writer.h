@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,8 +24,8 @@ namespace kvmlet::arch {
 
 class FdtWriter {
  public:
-  // The root node is open.
-  FdtWriter();
+  // The root node is open. `reserved` is memory that a kernel leaves alone.
+  explicit FdtWriter(std::optional<AddressRange> reserved = std::nullopt);
 
   // A child of the open node; it ends with the scope of what is returned.
   class [[nodiscard]] Node {

@@ -167,9 +167,9 @@ constexpr FlagSpec kRunFlags[] = {
      .type = kBool,
      .section = "Machine",
      .text = "Describe the machine by ACPI tables, with the device tree left "
-             "for kernels that know no ACPI (arm64). The guest then has no "
-             "clock for the time of day. An x86-64 machine has ACPI in any "
-             "case."},
+             "for Linux kernels that know no ACPI (arm64). The guest then has "
+             "no clock for the time of day. With --append-exact the command "
+             "line needs acpi=on. An x86-64 machine has ACPI in any case."},
     {.name = "numa",
      .repeats = true,
      .section = "Machine",

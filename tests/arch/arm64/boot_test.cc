@@ -46,6 +46,19 @@ TEST(Arm64BootTest, TablesGoBetweenInitrdAndTree) {
   EXPECT_LT(placed->initrd->last(), placed->firmware.value);
 }
 
+TEST(Arm64BootTest, TablesNeverReachTheKernel) {
+  const auto kernel = Examine(ImageParts().Build());
+  for (uint64_t size = 2 * kMiB; size <= 64 * kMiB; size += kMiB) {
+    const auto placed = PlaceGuest(Ram(size), *kernel, nullptr, 0x40000);
+    if (!placed.ok()) continue;
+    EXPECT_GE(placed->firmware.value,
+              placed->kernel.value + kernel->plan().memory_size);
+    EXPECT_LE(placed->device_tree.value + kMaxDeviceTree, kRam + size);
+  }
+  EXPECT_TRUE(PlaceGuest(Ram(64 * kMiB), *kernel, nullptr, 0x40000).ok());
+  EXPECT_FALSE(PlaceGuest(Ram(2 * kMiB), *kernel, nullptr, 0x40000).ok());
+}
+
 TEST(Arm64BootTest, TreeStaysInTheFirstGiB) {
   const auto kernel = Examine(ImageParts().Build());
   const auto placed = PlaceGuest(Ram(8 * kGiB), *kernel, nullptr, 0);

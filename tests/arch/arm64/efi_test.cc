@@ -106,6 +106,8 @@ TEST(EfiTest, TreeSaysWhereEverythingIs) {
   const FdtReader fdt(*BuildFdt(machine));
   EXPECT_THAT(fdt.Numbers("/chosen", "linux,uefi-system-table"),
               ElementsAre(kArea.value));
+  EXPECT_THAT(fdt.Reserved(),
+              ElementsAre(std::pair(kArea.value, kFirmwareSize)));
   EXPECT_THAT(fdt.Numbers("/chosen", "linux,uefi-mmap-start"),
               ElementsAre(kArea.value + 0x1000));
   EXPECT_EQ(fdt.Cell("/chosen", "linux,uefi-mmap-size"), 120u);

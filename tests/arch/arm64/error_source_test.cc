@@ -96,6 +96,21 @@ TEST_F(ErrorSourceTest, SecondRecordWaitsForTheGuest) {
             kPage.value + 0x1000);
 }
 
+TEST_F(ErrorSourceTest, SameErrorIsANewRecord) {
+  ASSERT_TRUE(*sources_->Record(Source::kAbort, kPage));
+  const Bytes first = RecordOf(Source::kAbort);
+  Acknowledge(Source::kAbort);
+  ASSERT_TRUE(*sources_->Record(Source::kAbort, kPage));
+  EXPECT_NE(first, RecordOf(Source::kAbort));
+}
+
+TEST_F(ErrorSourceTest, WhatIsTakenBackKeepsNobodyOut) {
+  ASSERT_TRUE(*sources_->Record(Source::kAbort, kPage));
+  ASSERT_TRUE(sources_->Withdraw(Source::kAbort).ok());
+  EXPECT_EQ(LoadAt<uint32_t>(RecordOf(Source::kAbort), 0), 0u);
+  EXPECT_TRUE(*sources_->Record(Source::kAbort, kPage));
+}
+
 TEST_F(ErrorSourceTest, SourcesDoNotWaitForEachOther) {
   ASSERT_TRUE(*sources_->Record(Source::kAbort, kPage));
   EXPECT_TRUE(*sources_->Record(Source::kEvent, kPage + 0x2000));
@@ -116,7 +131,7 @@ TEST_F(ErrorSourceTest, GuestCannotMoveTheRecord) {
 }
 
 TEST_F(ErrorSourceTest, OutsideRamIsAnError) {
-  const ErrorSources nowhere(*memory_, Gpa{0x1fff000});
+  ErrorSources nowhere(*memory_, Gpa{0x1fff000});
   EXPECT_FALSE(nowhere.Reset().ok());
   EXPECT_FALSE(nowhere.Record(Source::kAbort, kPage).ok());
 }

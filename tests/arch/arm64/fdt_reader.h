@@ -41,6 +41,15 @@ class FdtReader {
     }
     return {static_cast<const char*>(value), static_cast<size_t>(size)};
   }
+  // Address and size of what a kernel leaves alone.
+  std::vector<std::pair<uint64_t, uint64_t>> Reserved() const {
+    std::vector<std::pair<uint64_t, uint64_t>> all;
+    for (int i = 0; i < fdt_num_mem_rsv(blob_.data()); ++i) {
+      auto& [at, size] = all.emplace_back();
+      EXPECT_EQ(fdt_get_mem_rsv(blob_.data(), i, &at, &size), 0);
+    }
+    return all;
+  }
   // The first string.
   std::string Text(const std::string& path, const char* property) const {
     return Raw(path, property).c_str();
