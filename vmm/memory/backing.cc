@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -48,6 +49,36 @@ struct Part {
     }
   }
 };
+
+// What the host's pool lacks for so many bytes, and where to get it.
+std::string PoolRemedy(uint64_t page, uint64_t size) {
+  const std::string folder =
+      absl::StrCat("/sys/kernel/mm/hugepages/hugepages-", page >> 10, "kB/");
+  const char* const name = page == k1GiB ? "1G" : "2M";
+  uint64_t all = 0;
+  if (!(std::ifstream(folder + "nr_hugepages") >> all)) {
+    return absl::StrCat("; this host has no huge pages of ", name,
+                        ": choose another hugepages=");
+  }
+  uint64_t free = 0;
+  uint64_t promised = 0;
+  std::ifstream(folder + "free_hugepages") >> free;
+  std::ifstream(folder + "resv_hugepages") >> promised;
+  free -= std::min(free, promised);
+  const uint64_t needed = (size + page - 1) / page;
+  std::string text =
+      absl::StrCat("; it needs ", needed, " huge pages of ", name, " and ",
+                   free, " of the host's ", all, " are free");
+  if (free >= needed) return text;
+  const uint64_t enough = all - free + needed;
+  absl::StrAppend(&text, ": echo ", enough, " >", folder, "nr_hugepages");
+  // A running host seldom has so much in one piece.
+  if (page == k1GiB) {
+    absl::StrAppend(
+        &text, ", or start the host with hugepagesz=1G hugepages=", enough);
+  }
+  return text;
+}
 
 // In parallel; a part that gets no thread is populated on this one. Not
 // std::thread, which would end the process at a limit on threads.
@@ -137,16 +168,9 @@ absl::Status Backing::OpenFile(uint64_t size) {
 }
 
 absl::Status Backing::MapError(int error_number, uint64_t size) const {
-  const auto pool = [size](uint64_t page, const char* folder) {
-    return absl::StrCat("; it needs ", (size + page - 1) / page,
-                        " free pages in /sys/kernel/mm/hugepages/", folder,
-                        "/nr_hugepages");
-  };
   std::string remedy;
-  if (options_.kind == BackingKind::kHugetlb2M) {
-    remedy = pool(k2MiB, "hugepages-2048kB");
-  } else if (options_.kind == BackingKind::kHugetlb1G) {
-    remedy = pool(k1GiB, "hugepages-1048576kB");
+  if (page_size() > k4KiB) {
+    remedy = PoolRemedy(page_size(), size);
   } else if (options_.kind == BackingKind::kFile) {
     remedy = absl::StrCat("; ", options_.file, " must be a regular file");
   } else {

@@ -14,12 +14,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace kvmlet {
 namespace {
 
+using testing::AnyOf;
 using testing::HasSubstr;
 
 constexpr uint64_t kPage = 4096;
@@ -200,6 +202,20 @@ TEST_F(GuestMemoryBackingTest, HugePagesThatAreNotThereNameTheRemedy) {
       Create(pages * k2MiB, {.kind = BackingKind::kHugetlb2M, .shared = true});
   ASSERT_FALSE(memory.ok());
   EXPECT_EQ(Text(memory.status()).find('\n'), std::string::npos);
+  EXPECT_THAT(Text(memory.status()),
+              AnyOf(HasSubstr("no huge pages of 2M"),
+                    HasSubstr(absl::StrCat("needs ", pages, " huge pages"))));
+}
+
+TEST_F(GuestMemoryBackingTest, AnEmptyPoolOfGiBsSaysHowManyItNeeds) {
+  const uint64_t pages =
+      ReadNumber("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages") +
+      2;
+  const auto memory = Create(pages << 30, {.kind = BackingKind::kHugetlb1G});
+  ASSERT_FALSE(memory.ok());
+  EXPECT_THAT(Text(memory.status()),
+              AnyOf(HasSubstr("no huge pages of 1G"),
+                    HasSubstr("hugepagesz=1G hugepages=")));
 }
 
 TEST_F(GuestMemoryBackingTest, HugePagesWantWholePages) {
