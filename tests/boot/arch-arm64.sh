@@ -13,6 +13,9 @@ PANIC_DOOR=console
 KEXEC=no
 # Without it the device tree describes the machine.
 ACPI_FLAG=--acpi
+PAGE_COUNTS=no
+# RAM begins at 1 GiB and is one piece.
+HIGH_MEMORY='^40000000-[1-9a-f][0-9a-f]{8} .*System RAM'
 PC_REGISTER='PC ='
 KERNEL_PC='PC =ffff'
 # The device tree knows where it is.

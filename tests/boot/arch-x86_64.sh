@@ -16,6 +16,10 @@ KEXEC=yes
 # What makes the machine describe itself by ACPI, whose tables name the NUMA node of memory that
 # comes later: nothing, it always does.
 ACPI_FLAG=
+# KVM counts the pages of each size that a guest has.
+PAGE_COUNTS=yes
+# Where /proc/iomem shows that there is memory above 4 GiB.
+HIGH_MEMORY='^100000000-.*System RAM'
 # The program counter's name in a report of registers, and one of the kernel's addresses.
 PC_REGISTER='RIP='
 KERNEL_PC='RIP=ffffffff'

@@ -77,7 +77,7 @@ check_memory_map() { # check_memory_map MEBIBYTES
     done <<<"$IOMEM"
     section iomem | grep -q '0000:00:0' || fail "/proc/iomem shows no PCI device"
     if [ "$1" -gt 4096 ]; then
-        section iomem | grep -q '^100000000-.*System RAM' || fail "/proc/iomem shows no memory above 4 GiB"
+        section iomem | grep -Eq "$HIGH_MEMORY" || fail "/proc/iomem shows no memory above 4 GiB"
     fi
 }
 
