@@ -19,7 +19,7 @@ TOOLS="
     acpica-tools                    # iasl, which reads every ACPI table in the tests
     gdb python3                     # real clients in the tests; the lab's runner
     busybox-static cpio kmod        # guest images and the lab's
-    pciutils e2fsprogs              # programs in the guest images; file systems of the tests
+    pciutils e2fsprogs numactl      # programs in the guest images; file systems of the tests
     xz-utils zstd lz4 bzip2         # kernels and modules in Debian's packages
     iproute2 passt                  # tap and passt networks
     strace tmux                     # tests of system calls, of a real terminal
@@ -36,7 +36,7 @@ CROSS_TOOLS="
 LAB_PACKAGES="
     base-files base-passwd bash dash coreutils libc-bin ncurses-base hostname debianutils
     util-linux mount procps kmod iproute2 sed grep mawk findutils diffutils tar gzip cpio
-    busybox-static pciutils e2fsprogs device-tree-compiler binutils gdb passt python3 strace tmux
+    busybox-static pciutils e2fsprogs numactl device-tree-compiler binutils gdb passt python3 strace tmux
 "
 PACKAGES="$LIBRARIES $TOOLS"
 [ "$(host_arch)" = arm64 ] || PACKAGES="$PACKAGES $CROSS_TOOLS"

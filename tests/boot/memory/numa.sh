@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# NUMA nodes as the guest's own sysfs tells them, and the host's nodes behind them.
+# NUMA nodes as the guest's own sysfs and numactl tell them, and the host's nodes behind them.
 . "$(dirname "$0")/../lib.sh"
 
 NODES='
 cd /sys/devices/system/node
 for node in node*; do
     echo "$node cpus=$(cat $node/cpulist) distance=$(cat $node/distance | tr " " :) kB=$(awk "/MemTotal/ { print \$4 }" $node/meminfo)"
-done'
+done
+numactl --hardware'
 
 kilobytes() { sed -n "s/^node$1 .* kB=//p" "$KV_OUTPUT" | tr -d '\r'; }
 
@@ -19,6 +20,11 @@ check_nodes() {
     # Less what the kernel takes for itself.
     assert_between "node 0's memory in kB" "$(kilobytes 0)" 400000 524288
     assert_between "node 1's memory in kB" "$(kilobytes 1)" 200000 262144
+    assert_grep '^available: 2 nodes \(0-1\)'
+    assert_grep '^node 0 cpus: 0 2$'
+    assert_grep "^node 0 size: $(($(kilobytes 0) / 1024)) MB"
+    assert_grep "^node 1 size: $(($(kilobytes 1) / 1024)) MB"
+    assert_grep '^ +0: +10 +31 *$'
 }
 
 # Nodes of memory without vCPUs and the other way round.
