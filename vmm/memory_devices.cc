@@ -105,9 +105,14 @@ Progress ProgressOf(const MemDevice::Status& status) {
             "must accept UNPLUGGED_INACCESSIBLE (Linux 5.16, arm64: 5.18)"};
   }
   if (!status.busy.empty()) return {"busy", status.busy};
-  const auto now = MemDevice::Clock::now();
-  if (status.last_request && now - *status.last_request < kStalled) {
+  const auto recent = [now = MemDevice::Clock::now()](const auto& time) {
+    return time && now - *time < kStalled;
+  };
+  if (recent(status.last_request)) {
     return {"in-progress", "the guest is asking for blocks"};
+  }
+  if (recent(status.last_resize)) {
+    return {"in-progress", "the guest was told just now"};
   }
   return {"stalled",
           grow ? "the guest asks for no more: does it bring memory online by "

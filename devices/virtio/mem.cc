@@ -196,7 +196,12 @@ void MemDevice::NotifyConfig() {
 
 absl::Status MemDevice::Resize(uint64_t requested) {
   const absl::Status status = blocks_.Resize(requested);
-  if (status.ok()) NotifyConfig();
+  if (!status.ok()) return status;
+  {
+    const std::lock_guard lock(mutex_);
+    status_.last_resize = Clock::now();
+  }
+  NotifyConfig();
   return status;
 }
 

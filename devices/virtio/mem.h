@@ -44,6 +44,7 @@ class MemDevice final : public VirtioDevice {
     std::array<std::array<uint64_t, kMemResponseTypes>, kMemRequestTypes>
         answers{};
     std::optional<Clock::time_point> last_request;
+    std::optional<Clock::time_point> last_resize;  // by the host
     MemResponseType last_response = MemResponseType::kAck;
     std::string busy;  // why the last answer was BUSY; empty when it was not
     // Found and freed so far: memory that something touched while unplugged.

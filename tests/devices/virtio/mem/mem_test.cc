@@ -77,6 +77,16 @@ TEST_F(MemTest, OnlyResizingInterrupts) {
   EXPECT_EQ(events_.config_changes, 1);
 }
 
+TEST_F(MemTest, TellsWhenItWasResizedLast) {
+  EXPECT_FALSE(device_->status().last_resize);
+  EXPECT_FALSE(device_->Resize(1).ok());
+  EXPECT_FALSE(device_->status().last_resize);
+  const auto before = MemDevice::Clock::now();
+  ASSERT_TRUE(device_->Resize(kBlock).ok());
+  ASSERT_TRUE(device_->status().last_resize);
+  EXPECT_GE(*device_->status().last_resize, before);
+}
+
 TEST_F(MemTest, FeaturesNameTheNodeOnlyWhenThereIsOne) {
   EXPECT_EQ(device_->device_features(),
             kMemUnpluggedInaccessible | kMemPersistentSuspend);
