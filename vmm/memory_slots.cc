@@ -48,6 +48,8 @@ bool MemorySlots::Idle(uint64_t index) const {
 }
 
 absl::Status MemorySlots::OnPlug(const RamRegion& part) {
+  // A guest that grows again soon wants the others back, too.
+  if (timer_) ScheduleRemoval();
   const uint64_t first = part.fd_offset / memory_.slot_size();
   const uint64_t last = (part.fd_offset + part.size - 1) / memory_.slot_size();
   std::vector<uint64_t> added;
@@ -70,8 +72,11 @@ void MemorySlots::OnUnplug(const RamRegion& part) {
   for (uint64_t index = first; index <= last && !idle; ++index) {
     idle = slots_[index] && Idle(index);
   }
-  if (!idle) return;
   // Each unplug puts it off again: the last one removes them all.
+  if (idle) ScheduleRemoval();
+}
+
+void MemorySlots::ScheduleRemoval() {
   if (timer_) loop_.Cancel(*timer_);
   timer_ = loop_.RunAfter(kRemoveDelay, [this] {
     timer_.reset();

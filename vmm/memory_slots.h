@@ -3,7 +3,8 @@
 // is plugged, so that a vCPU cannot reach memory that was never plugged or is
 // wholly gone. Slots are made before the guest may use them and removed some
 // time after their last block went, several at once, because a removal makes
-// KVM drop more of its page tables than the slot's.
+// KVM drop more of its page tables than the slot's, and not while the guest is
+// plugging: it will soon want them again.
 //
 // Threads: as MemoryListener; the removal runs on the loop, on which the
 // device plugs and unplugs too. Units: bytes.
@@ -46,6 +47,8 @@ class MemorySlots final : public MemoryListener {
   absl::Status Add(uint64_t index);
   void Remove(uint64_t index);
   bool Idle(uint64_t index) const;
+  // Anew, if it was planned already.
+  void ScheduleRemoval();
 
   KvmVm& vm_;
   const DeviceMemory& memory_;

@@ -99,6 +99,19 @@ TEST_F(MemorySlotsTest, ManySlotsGoAtOnceByTheTimer) {
   EXPECT_EQ(slots_->count(), 1u);
 }
 
+TEST_F(MemorySlotsTest, AGuestThatGrowsAgainFindsItsSlots) {
+  ASSERT_TRUE(device_->Plug(0, 3 * kBlocksOfSlot).ok());
+  device_->UnplugAll();
+  const auto delay = MemorySlots::kRemoveDelay;
+  size_t later = 0;
+  loop_->RunAfter(delay / 2, [this] { ASSERT_TRUE(device_->Plug(0, 1).ok()); });
+  loop_->RunAfter(delay * 5 / 4, [&] { later = slots_->count(); });
+  loop_->RunAfter(delay * 7 / 4, [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_EQ(later, 3u);
+  EXPECT_EQ(slots_->count(), 1u);
+}
+
 TEST_F(MemorySlotsTest, ASlotThatKvmRefusesRefusesThePlug) {
   // Somebody else sits in the third slot's range.
   const std::byte* const host = memory_->regions()[0].host;
