@@ -27,8 +27,10 @@ device() {
     json_get "${2:-0}.data.$1" devices.json
 }
 
-start() { # start TEXT FLAG...
-    guest_start "$1" --memory 512M --qmp unix:vm.sock --events events --append "$ONLINE" "${@:2}"
+# start TEXT FLAG...: the kernel's complaints come out, too, once it is up; see end.
+start() {
+    guest_start "dmesg -n 5
+$1" --memory 512M --qmp unix:vm.sock --events events --append "$ONLINE" "${@:2}"
     wait_for . "$KV_OUTPUT"
 }
 
