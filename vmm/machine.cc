@@ -73,7 +73,8 @@ absl::Status Machine::CreateVcpus() {
                               .pio = pio_,
                               .platform = *platform_,
                               .observer = *this,
-                              .hold = hold_};
+                              .hold = hold_,
+                              .debugger = context_.config.gdb.has_value()};
   for (uint32_t i = 0; i < context_.config.cpus.count; ++i) {
     KVMLET_ASSIGN_OR_RETURN(
         std::unique_ptr<KvmVcpu> kvm,

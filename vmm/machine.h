@@ -110,6 +110,7 @@ class Machine final : public GuestRequests,
   bool OnMemoryFault(uint32_t vcpu) override;
   void OnLostMemory(uint32_t vcpu, const BusError& error) override;
   bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
+  bool OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm) override;
   void OnDebugStop(uint32_t vcpu) override;
 
   // It crashed or hung, and the debugger has it.

@@ -24,6 +24,10 @@ bool Machine::OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) {
   return debugger_ == nullptr || debugger_->OnDebugExit(vcpu, kvm);
 }
 
+bool Machine::OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm) {
+  return debugger_ == nullptr || debugger_->OnDebugAccess(vcpu, kvm);
+}
+
 void Machine::OnDebugStop(uint32_t vcpu) { debugger_->OnDebugStop(vcpu); }
 
 RunState Machine::run_state() const {

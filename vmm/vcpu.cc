@@ -25,6 +25,7 @@ int KickSignal() { return SIGRTMIN; }
 }  // namespace
 
 bool VcpuObserver::OnDebugExit(uint32_t, const KvmVcpu&) { return true; }
+bool VcpuObserver::OnDebugAccess(uint32_t, const KvmVcpu&) { return true; }
 
 Vcpu::Vcpu(std::unique_ptr<KvmVcpu> kvm, uint32_t index, Context context)
     : kvm_(std::move(kvm)), index_(index), context_(context) {}
@@ -183,9 +184,15 @@ void Vcpu::HandleExit() {
               std::memory_order_relaxed);
   switch (reason) {
     case KVM_EXIT_MMIO:
-      return HandleMmio();
     case KVM_EXIT_IO:
-      return HandlePio();
+      if (reason == KVM_EXIT_MMIO) {
+        HandleMmio();
+      } else {
+        HandlePio();
+      }
+      if (!context_.debugger) return;
+      if (context_.observer.OnDebugAccess(index(), *kvm_)) return;
+      return StopForDebugger();
     case KVM_EXIT_INTR:
       return;
     default:
@@ -210,7 +217,10 @@ void Vcpu::HandleExit() {
 }
 
 void Vcpu::HandleDebug() {
-  if (context_.observer.OnDebugExit(index(), *kvm_)) return;
+  if (!context_.observer.OnDebugExit(index(), *kvm_)) StopForDebugger();
+}
+
+void Vcpu::StopForDebugger() {
   {
     const std::lock_guard lock(mutex_);
     pause_ |= static_cast<unsigned>(PausedBy::kDebugger);

@@ -45,6 +45,8 @@ class VcpuObserver {
   // otherwise it is paused for the debugger, and OnDebugStop follows.
   virtual bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm);
   virtual void OnDebugStop(uint32_t /*vcpu*/) {}
+  // A device answered the guest; asked in a machine with a debugger. The same.
+  virtual bool OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm);
 };
 
 // Who keeps a vCPU out of the guest; it runs when nobody does.
@@ -60,6 +62,7 @@ class Vcpu {
     // While true no vCPU enters the guest: the machine is ending or being
     // reset, and the vCPU that asked for it must not run on.
     const std::atomic<bool>& hold;
+    bool debugger = false;  // the machine has one
   };
   // Exit reasons are counted up to this number; larger ones share the last.
   static constexpr size_t kExitReasons = 64;
@@ -101,6 +104,7 @@ class Vcpu {
   void HandleExit();
   void HandleDebug();
   void HandleLostMemory();
+  void StopForDebugger();
   void HandleMmio();
   void HandlePio();
   void FinishAccess();

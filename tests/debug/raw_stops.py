@@ -30,6 +30,23 @@ class Stops(RawTest):
             self.assertEqual(client.pc(), pc)
         self.assertEqual(client.register(0), 2)
 
+    def test_an_access_to_a_device_is_one_step(self):
+        # mov $0xf8000000, %ebx; mov %eax, (%ebx); mov (%ebx), %eax;
+        # out %al, $0x80; in $0x80, %al; inc %eax; jmp BASE
+        _, client = self.stopped(bytes.fromhex(
+            "bb000000f8" "8903" "8b03" "e680" "e480" "40" "ebf0"))
+        for _ in range(3):
+            for length in (5, 7, 9, 11, 13, 14, 0):
+                self.assertRegex(client.ask("vCont;s:p1.1"), "^T05")
+                self.assertEqual(client.pc(), BASE + length)
+        # In a range, and to a breakpoint.
+        client.ask(f"vCont;r{BASE:x},{BASE + 13:x}:p1.1")
+        self.assertEqual(client.pc(), BASE + 13)
+        client.ask(f"Z1,{BASE + 7:x},1")
+        for _ in range(3):
+            client.ask("vCont;c")
+            self.assertEqual(client.pc(), BASE + 7)
+
     def test_a_breakpoint_hits_every_time(self):
         _, client = self.stopped()
         self.assertEqual(client.ask(f"Z1,{STORE:x},1"), "OK")

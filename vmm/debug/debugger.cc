@@ -128,6 +128,10 @@ bool Debugger::OnDebugExit(size_t vcpu, const KvmVcpu& kvm) {
   return vcpus_[vcpu]->OnExit(kvm);
 }
 
+bool Debugger::OnDebugAccess(size_t vcpu, const KvmVcpu& kvm) {
+  return vcpus_[vcpu]->OnAccess(kvm);
+}
+
 void Debugger::OnDebugStop(size_t vcpu) {
   // generation_ changes only while every vCPU is outside the guest.
   target_.Post([this, vcpu, run = generation_] { HandleStop(vcpu, run); });

@@ -3,7 +3,8 @@
 // holds the breakpoints, reads and writes memory and registers while nothing
 // runs, and tells its one listener why the machine stopped.
 //
-// Threads: the main loop's thread; OnDebugExit and OnDebugStop on the vCPU's.
+// Threads: the main loop's thread; OnDebugExit, OnDebugAccess and
+// OnDebugStop on the vCPU's.
 // Nothing of the guest changes while there is neither a listener nor a
 // breakpoint.
 #ifndef KVMLET_VMM_DEBUG_DEBUGGER_H_
@@ -99,6 +100,8 @@ class Debugger {
   // From the machine. OnDebugExit is true when the vCPU is to enter the guest
   // again; otherwise OnDebugStop follows when it is held.
   bool OnDebugExit(size_t vcpu, const KvmVcpu& kvm);
+  // The same, after a device answered the guest.
+  bool OnDebugAccess(size_t vcpu, const KvmVcpu& kvm);
   void OnDebugStop(size_t vcpu);
   // The guest was reset, and no vCPU runs.
   void OnReset();

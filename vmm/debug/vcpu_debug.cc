@@ -69,12 +69,23 @@ absl::Status VcpuDebug::StartStep(const KvmVcpu& vcpu) {
 bool VcpuDebug::OnExit(const KvmVcpu& vcpu) {
   context_.stats.exits.fetch_add(1, std::memory_order_relaxed);
   const arch::DebugEvent event = context_.arch.ReadEvent(vcpu, armed_);
+  // Told already, see OnAccess.
+  if (stop_ && event.step) return true;
   if (!event.ours()) return GiveBack(vcpu, event);
   const bool landed = step_ && step_->landing && event.slot >= step_->landing;
   if (event.slot && !landed) return OnSlot(vcpu, event);
   if (event.instruction) return OnInstruction(vcpu, event);
   if (step_ && (event.step || landed)) return AfterStep(vcpu, event.pc);
   return GiveBack(vcpu, event);
+}
+
+// What KVM emulates to write to a device is over when the device hears of it,
+// and KVM says nothing of the step, nor does it step any further.
+bool VcpuDebug::OnAccess(const KvmVcpu& vcpu) {
+  if (!step_ || !step_->control.single_step) return true;
+  const absl::StatusOr<uint64_t> pc = context_.arch.ProgramCounter(vcpu);
+  if (!pc.ok() || *pc == step_->pc) return true;
+  return AfterStep(vcpu, *pc);
 }
 
 bool VcpuDebug::AfterStep(const KvmVcpu& vcpu, uint64_t pc) {

@@ -3,9 +3,9 @@
 // looks at every debug exit: a step that goes on, a breakpoint that is stepped
 // over, an exception that is the guest's own, or a stop to be told.
 //
-// Threads: Prepare, OnExit and BreakOff on the vCPU's thread; the rest on the
-// main loop's thread while the vCPU is outside the guest. The two never
-// overlap, so nothing here is locked.
+// Threads: Prepare, OnExit, OnAccess and BreakOff on the vCPU's thread; the
+// rest on the main loop's thread while the vCPU is outside the guest. The two
+// never overlap, so nothing here is locked.
 #ifndef KVMLET_VMM_DEBUG_VCPU_DEBUG_H_
 #define KVMLET_VMM_DEBUG_VCPU_DEBUG_H_
 
@@ -75,6 +75,8 @@ class VcpuDebug {
   absl::Status Prepare(const KvmVcpu& vcpu);
   // True: enter the guest again. False: stop() says why not.
   bool OnExit(const KvmVcpu& vcpu);
+  // The same, after a device answered the guest.
+  bool OnAccess(const KvmVcpu& vcpu);
   // Ends a step that another vCPU's stop interrupted.
   void BreakOff(const KvmVcpu& vcpu);
   // Nothing of the debugger is left on the vCPU.
