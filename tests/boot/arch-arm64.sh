@@ -4,6 +4,7 @@
 
 # How often a test may fail in the lab before it has failed.
 LAB_TRIES=1
+LAB_NEVER=
 # Pages of 4 KiB, of 16 KiB, and all of virtio as modules.
 GUEST_KERNELS="6.12 6.12-16k 6.1-cloud"
 POWEROFF_DOOR=psci

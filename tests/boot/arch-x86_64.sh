@@ -4,6 +4,8 @@
 
 # How often a test may fail in the lab before it has failed (see README.md).
 LAB_TRIES=3
+# Cases of tests/kvm that end QEMU's emulation of SVM: a debug exception in real mode.
+LAB_NEVER='X86StepTest.*InRealMode*'
 # Images and their initrds' versions: compressed, modular, and an ELF file.
 GUEST_KERNELS="6.12 6.1-cloud vmlinux-6.12"
 # The doors through which Linux powers off and resets.
