@@ -4,10 +4,10 @@
 // a vCPU is armed for steps and breakpoints, and why it left the guest.
 // arch/<isa>/debug*.cc implements it; vmm/debug knows no ISA.
 //
-// Threads: members that take a KvmVcpu run on that vCPU's thread (or before it
-// has one); the others on any. Errors: statuses of KVM's refusals. Units:
-// bytes; addresses are the guest's. Specification: KVM_SET_GUEST_DEBUG in
-// Documentation/virt/kvm/api.rst.
+// Threads: members that take a KvmVcpu run on that vCPU's thread, before it
+// has one or while it waits outside the guest; the others on any. Errors:
+// statuses of KVM's refusals. Units: bytes; addresses are the guest's.
+// Specification: KVM_SET_GUEST_DEBUG in Documentation/virt/kvm/api.rst.
 #ifndef KVMLET_ARCH_DEBUG_H_
 #define KVMLET_ARCH_DEBUG_H_
 

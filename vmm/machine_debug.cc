@@ -50,7 +50,7 @@ void Machine::ResumeForDebugger(size_t vcpu) {
 
 void Machine::RunOnVcpu(size_t vcpu,
                         const std::function<void(KvmVcpu&)>& function) {
-  vcpus_[vcpu]->RunOnThread(function);
+  vcpus_[vcpu]->RunOutside(function);
 }
 
 void Machine::EndCrash(DebugSignal signal, uint32_t vcpu, Verdict verdict,

@@ -78,6 +78,8 @@ void Vcpu::RequestPause(PausedBy who) {
   {
     const std::lock_guard lock(mutex_);
     pause_ |= static_cast<unsigned>(who);
+    // It looks at this before it enters the guest.
+    if (parked_) return;
   }
   RequestAttention();
 }
@@ -107,6 +109,15 @@ void Vcpu::RunOnThread(const std::function<void(KvmVcpu&)>& function) {
   if (!parked) RequestAttention();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this, &function] { return command_ != &function; });
+}
+
+void Vcpu::RunOutside(const std::function<void(KvmVcpu&)>& function) {
+  {
+    const std::lock_guard lock(mutex_);
+    // It cannot go on while this holds the lock.
+    if (parked_) return function(*kvm_);
+  }
+  RunOnThread(function);
 }
 
 uint64_t Vcpu::exits() const {

@@ -4,8 +4,8 @@
 // This is where a guest exit starts its way: exit -> bus -> device -> queue ->
 // host resource.
 //
-// Threads: Start, Pause, Resume, RunOnThread and the destructor from the
-// machine's thread; Kick from any thread.
+// Threads: Start, Pause, Resume, RunOnThread, RunOutside and the
+// destructor from the machine's thread; Kick from any thread.
 #ifndef KVMLET_VMM_VCPU_H_
 #define KVMLET_VMM_VCPU_H_
 
@@ -86,6 +86,10 @@ class Vcpu {
   // Runs the function on the vCPU's thread, outside the guest, and waits.
   // Works while paused and while running.
   void RunOnThread(const std::function<void(KvmVcpu&)>& function);
+  // The same for what may run on any thread and does not enter the guest: while
+  // the vCPU waits that is this one, which saves two changes of threads. The
+  // function must not call this object.
+  void RunOutside(const std::function<void(KvmVcpu&)>& function);
 
   uint32_t index() const { return index_; }
   // On the vCPU's thread, or before Start.

@@ -116,6 +116,49 @@ TEST_F(VcpuPauseTest, FunctionsRunOnItsThreadWhileItRunsAndWhileItDoesNot) {
   }
 }
 
+TEST_F(VcpuPauseTest, WhileItWaitsFunctionsMayRunOnTheCallersThread) {
+  Load(Spinner());
+  const auto vcpu = Start();
+  for (int i = 0; i < 100; ++i) {
+    const bool paused = i % 2 == 1;
+    if (paused) {
+      vcpu->RequestPause();
+      vcpu->WaitPaused();
+    }
+    uint64_t rip = 0;
+    std::thread::id ran_on;
+    vcpu->RunOutside([&](KvmVcpu& kvm) {
+      rip = Rip(kvm);
+      ran_on = std::this_thread::get_id();
+    });
+    EXPECT_EQ(rip, GuestCode::kBase);
+    if (paused) {
+      EXPECT_EQ(ran_on, std::this_thread::get_id());
+      vcpu->Resume();
+    }
+  }
+}
+
+TEST_F(VcpuPauseTest, AskedToPauseAgainItNeedsNoKick) {
+  Load(Writer());
+  const auto vcpu = Start();
+  for (int i = 0; i < 100; ++i) {
+    vcpu->RequestPause();
+    vcpu->WaitPaused();
+    vcpu->Resume();
+    // It may not have noticed yet.
+    vcpu->RequestPause();
+    vcpu->WaitPaused();
+    const uint64_t before = port_.writes;
+    vcpu->RequestPause(PausedBy::kDebugger);
+    vcpu->WaitPaused();
+    vcpu->Resume(PausedBy::kDebugger);
+    EXPECT_EQ(port_.writes, before);
+    vcpu->Resume();
+    EXPECT_TRUE(WaitFor([&] { return port_.writes > before; }));
+  }
+}
+
 TEST_F(VcpuPauseTest, FunctionsOfSeveralThreadsTakeTurns) {
   Load(Spinner());
   const auto vcpu = Start();

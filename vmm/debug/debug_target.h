@@ -25,7 +25,8 @@ class DebugTarget {
   virtual void StopForDebugger() = 0;
   // The debugger's hold on this vCPU is over.
   virtual void ResumeForDebugger(size_t vcpu) = 0;
-  // On the vCPU's thread, outside the guest; waits for it.
+  // While the vCPU is outside the guest: on its thread, or on this one while
+  // that waits.
   virtual void RunOnVcpu(size_t vcpu,
                          const std::function<void(KvmVcpu&)>& function) = 0;
   // The guest crashed and the debugger has seen enough of it.

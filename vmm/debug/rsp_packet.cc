@@ -103,14 +103,15 @@ void AppendPacket(std::string_view payload, std::string& out) {
 }
 
 void AppendBinary(std::string_view bytes, std::string& out) {
-  for (const char byte : bytes) {
-    if (NeedsEscape(byte)) {
-      out.push_back(kEscape);
-      out.push_back(Unescape(byte));
-    } else {
-      out.push_back(byte);
-    }
+  size_t plain = 0;
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    if (!NeedsEscape(bytes[i])) continue;
+    out.append(bytes, plain, i - plain);
+    out.push_back(kEscape);
+    out.push_back(Unescape(bytes[i]));
+    plain = i + 1;
   }
+  out.append(bytes, plain);
 }
 
 size_t BinaryPrefix(std::string_view bytes, size_t room) {

@@ -3,9 +3,10 @@
 // looks at every debug exit: a step that goes on, a breakpoint that is stepped
 // over, an exception that is the guest's own, or a stop to be told.
 //
-// Threads: Prepare, OnExit, OnAccess and BreakOff on the vCPU's thread; the
-// rest on the main loop's thread while the vCPU is outside the guest. The two
-// never overlap, so nothing here is locked.
+// Threads: OnExit and OnAccess on the vCPU's thread; Prepare, BreakOff and
+// Disarm there, or on another while that waits outside the guest; the rest on
+// the main loop's thread while the vCPU is outside the guest. The two never
+// overlap, so nothing here is locked.
 #ifndef KVMLET_VMM_DEBUG_VCPU_DEBUG_H_
 #define KVMLET_VMM_DEBUG_VCPU_DEBUG_H_
 

@@ -3,9 +3,9 @@
 // enters the guest until the next exit; immediate_exit is how another thread
 // makes it leave.
 //
-// Threads: everything on the vCPU's own thread, but RequestExit, which any
-// thread may call. Specification: Documentation/virt/kvm/api.rst, "vcpu
-// ioctls" and "The kvm_run structure".
+// Threads: everything on the vCPU's own thread, or on another one while that
+// waits; Run on its own alone. RequestExit on any. Specification:
+// Documentation/virt/kvm/api.rst, "vcpu ioctls" and "The kvm_run structure".
 #ifndef KVMLET_VMM_KVM_KVM_VCPU_H_
 #define KVMLET_VMM_KVM_KVM_VCPU_H_
 
