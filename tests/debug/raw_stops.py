@@ -123,6 +123,24 @@ class Stops(RawTest):
         client.send_raw(b"\x03" * 1000)
         self.assertRegex(client.ask("?"), "^T02")
 
+    def test_an_interrupt_is_quick(self):
+        # A busy guest, and one that halts for ever, of eight vCPUs. Of many
+        # on a busy machine the best tells what the monitor takes.
+        for name, code in (("busy", COUNTING), ("halted", b"\xf4\xeb\xfd")):
+            _, client = self.stopped(code, "--cpus", "8")
+            client.no_acks()
+            took = []
+            for _ in range(20):
+                client.send("vCont;c")
+                time.sleep(0.01)
+                start = time.monotonic()
+                self.assertRegex(client.interrupt(), "^T02")
+                took.append(1000 * (time.monotonic() - start))
+            took.sort()
+            print(f"an interrupt of a {name} guest took {took[0]:.2f} ms, "
+                  f"median {took[10]:.2f}, most {took[-1]:.2f}")
+            self.assertLess(took[0], 50)
+
     def test_packets_to_a_running_guest_are_not_answered(self):
         _, client = self.stopped()
         client.no_acks()
