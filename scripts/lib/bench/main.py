@@ -10,6 +10,7 @@ import platform
 import shlex
 import sys
 
+import debugging
 import guests
 import native
 import table
@@ -20,8 +21,9 @@ NATIVE = {
     "start": lambda m, a: native.start(m, a.helpers),
     "exits": lambda m, a: native.exits(m, a.payloads),
     "size": lambda m, a: native.size(m),
+    "debug": lambda m, a: debugging.debug(m),
 }
-NEEDS_KVM = ("start", "exits")
+NEEDS_KVM = ("start", "exits", "debug")
 GUESTS = ("boot", "memory", "blk", "net", "vfio", "virtio-mem")
 
 
@@ -70,7 +72,7 @@ def measure_guests(arguments, failures):
 def notes(arguments, commands):
     where = "in the lab, an emulated machine" if arguments.lab else "on this machine"
     lines = [f"Host: Linux {platform.release()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f} at the end.",
-             f"Guests: {arguments.arch}. start, exits and size: on this machine; the others: {where}.",
+             f"Guests: {arguments.arch}. start, exits, size and debug: on this machine; the others: {where}.",
              "Cells: median (best). Ratios are of medians: kvmlet / the other."]
     for name, list_of_commands in commands.items():
         lines += ["", f"{name}:"] + [f"  {shlex.join(command)}" for command in list_of_commands]
