@@ -47,6 +47,10 @@ struct Stat {
 // The monitor's own provider: how often a vCPU left the guest for the monitor,
 // by KVM's exit reason.
 inline constexpr char kExitsProvider[] = "__org.kvmlet_exits";
+// With --trace-exits: the monitor's own time for those exits, and the time in
+// KVM_RUN before them, in nanoseconds.
+inline constexpr char kExitMonitorProvider[] = "__org.kvmlet_exit-monitor-time";
+inline constexpr char kExitGuestProvider[] = "__org.kvmlet_exit-guest-time";
 
 enum class StatsTarget { kVm, kVcpu };
 

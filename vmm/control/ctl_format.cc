@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/ctl_format.h"
 
-#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <ctime>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "vmm/base/exits_text.h"
+#include "vmm/base/stats.h"
+#include "vmm/base/text_table.h"
 
 namespace kvmlet {
 namespace {
-
-using Row = std::vector<std::string>;
 
 // A value as one word: strings without quotes, "-" for what is not there.
 std::string Word(const Json* value) {
@@ -36,28 +38,6 @@ int64_t Integer(const Json& object, const std::string& key) {
                                                         : 0;
 }
 
-// Columns as wide as their widest cell; the last one is not padded.
-std::string Table(const std::vector<Row>& rows) {
-  std::vector<size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
-  }
-  std::string text;
-  for (const Row& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      text += row[i];
-      if (i + 1 < row.size()) {
-        text.append(widths[i] - row[i].size() + 2, ' ');
-      }
-    }
-    text += '\n';
-  }
-  return text;
-}
-
 std::string Status(const Json& result) { return Word(result, "status") + "\n"; }
 
 std::string Version(const Json& result) {
@@ -72,7 +52,8 @@ std::string Text(const Json& result) {
 }
 
 std::string Cpus(const Json& result) {
-  std::vector<Row> rows = {{"CPU", "TID", "SOCKET", "CORE", "THREAD", "EXITS"}};
+  std::vector<TextRow> rows = {
+      {"CPU", "TID", "SOCKET", "CORE", "THREAD", "EXITS"}};
   for (const Json& cpu : result) {
     const Json* props = Member(cpu, "props");
     const Json none = Json::object();
@@ -81,20 +62,50 @@ std::string Cpus(const Json& result) {
                     Word(place, "socket-id"), Word(place, "core-id"),
                     Word(place, "thread-id"), Word(cpu, "__org.kvmlet_exits")});
   }
-  return Table(rows);
+  return TextTable(rows);
 }
 
 std::string Devices(const Json& result) {
-  std::vector<Row> rows = {{"ID", "TYPE", "ADDRESS", "BACKEND"}};
+  std::vector<TextRow> rows = {{"ID", "TYPE", "ADDRESS", "BACKEND"}};
   for (const Json& device : result) {
     rows.push_back({Word(device, "id"), Word(device, "type"),
                     Word(device, "address"), Word(device, "backend")});
   }
-  return Table(rows);
+  return TextTable(rows);
+}
+
+// A query's groups as they were, nothing when one is not of the vCPUs' exits.
+std::optional<std::vector<StatsGroup>> ExitGroups(const Json& result) {
+  std::vector<StatsGroup> groups;
+  for (const Json& entry : result) {
+    StatsGroup group{.target = StatsTarget::kVcpu,
+                     .provider = StringMember(entry, "provider"),
+                     .stats = {}};
+    const std::string path = StringMember(entry, "qom-path");
+    const Json* stats = Member(entry, "stats");
+    const bool of_exits = group.provider == kExitsProvider ||
+                          group.provider == kExitMonitorProvider ||
+                          group.provider == kExitGuestProvider;
+    if (!of_exits || stats == nullptr || !stats->is_array() ||
+        std::sscanf(path.c_str(), "/machine/cpu[%u]", &group.vcpu) != 1) {
+      return std::nullopt;
+    }
+    for (const Json& stat : *stats) {
+      const Json* value = Member(stat, "value");
+      if (value == nullptr || !value->is_number_unsigned()) continue;
+      group.stats.push_back(
+          {{.name = Word(stat, "name")}, {value->get<uint64_t>()}});
+    }
+    groups.push_back(std::move(group));
+  }
+  return groups;
 }
 
 std::string Stats(const Json& result) {
-  std::vector<Row> rows = {{"TARGET", "PROVIDER", "NAME", "VALUE"}};
+  // What `info exits` asks for.
+  const auto exits = ExitGroups(result);
+  if (exits && !exits->empty()) return ExitsText(*exits);
+  std::vector<TextRow> rows = {{"TARGET", "PROVIDER", "NAME", "VALUE"}};
   for (const Json& group : result) {
     const Json* stats = Member(group, "stats");
     if (stats == nullptr || !stats->is_array()) continue;
@@ -105,7 +116,7 @@ std::string Stats(const Json& result) {
                       Word(stat, "value")});
     }
   }
-  return Table(rows);
+  return TextTable(rows);
 }
 
 std::string Mebibytes(const Json& object, const std::string& key) {
@@ -113,8 +124,8 @@ std::string Mebibytes(const Json& object, const std::string& key) {
 }
 
 std::string MemoryDevices(const Json& result) {
-  std::vector<Row> rows = {{"ID", "NODE", "PLUGGED", "REQUESTED", "MAX",
-                            "BLOCK", "BACKING", "STATE"}};
+  std::vector<TextRow> rows = {{"ID", "NODE", "PLUGGED", "REQUESTED", "MAX",
+                                "BLOCK", "BACKING", "STATE"}};
   std::string reasons;
   for (const Json& device : result) {
     const Json* data = Member(device, "data");
@@ -137,7 +148,7 @@ std::string MemoryDevices(const Json& result) {
                       Word(*data, "__org.kvmlet_reason"), "\n");
     }
   }
-  return Table(rows) + reasons;
+  return TextTable(rows) + reasons;
 }
 
 std::string Commands(const Json& result) {

@@ -75,15 +75,12 @@ class Writer {
     if (group.target == StatsTarget::kVcpu) {
       Append(labels, absl::StrCat("vcpu=\"", group.vcpu, "\""));
     }
-    if (group.provider == kExitsProvider) {
+    std::string name = OfExits(group);
+    if (name.empty()) {
+      name = FamilyName(group, stat.info);
+    } else {
       Append(labels, absl::StrCat("reason=\"", Escaped(stat.info.name), "\""));
-      Family& family = families_["kvmlet_vcpu_userspace_exits_total"];
-      family.type = "counter";
-      Sample(family, "kvmlet_vcpu_userspace_exits_total", labels,
-             absl::StrCat(stat.values[0]));
-      return;
     }
-    const std::string name = FamilyName(group, stat.info);
     Family& family = families_[name];
     if (stat.info.is_histogram()) {
       family.type = "histogram";
@@ -112,6 +109,19 @@ class Writer {
     absl::StrAppend(&family.samples, name);
     if (!labels.empty()) absl::StrAppend(&family.samples, "{", labels, "}");
     absl::StrAppend(&family.samples, " ", value, "\n");
+  }
+  // The family whose samples are told apart by their reason; else empty.
+  static const char* OfExits(const StatsGroup& group) {
+    if (group.provider == kExitsProvider) {
+      return "kvmlet_vcpu_userspace_exits_total";
+    }
+    if (group.provider == kExitMonitorProvider) {
+      return "kvmlet_vcpu_userspace_exit_seconds_total";
+    }
+    if (group.provider == kExitGuestProvider) {
+      return "kvmlet_vcpu_guest_seconds_total";
+    }
+    return "";
   }
   static std::string FamilyName(const StatsGroup& group, const StatInfo& info) {
     std::string stem = Name(info.name);

@@ -9,6 +9,9 @@
 
 namespace kvmlet {
 
+// Exits are counted by reason up to this number; larger ones share the last.
+inline constexpr size_t kExitReasons = 64;
+
 // "exit_99" for a reason that has no name here.
 std::string ExitReasonName(size_t reason);
 

@@ -150,6 +150,60 @@ kvmlet_vcpu_userspace_exits_total{vm="vm1",vcpu="0",reason="mmio"} 2
 )");
 }
 
+TEST_F(StatsTest, ExitsOfATrace) {
+  const std::vector<StatsGroup> traced = {
+      {.target = StatsTarget::kVcpu,
+       .vcpu = 1,
+       .provider = kExitsProvider,
+       .stats = {{{.name = "io"}, {3}}}},
+      {.target = StatsTarget::kVcpu,
+       .vcpu = 1,
+       .provider = kExitMonitorProvider,
+       .stats = {{{.name = "io", .unit = StatUnit::kSeconds, .exponent = -9},
+                  {1500}}}},
+      {.target = StatsTarget::kVcpu,
+       .vcpu = 1,
+       .provider = kExitGuestProvider,
+       .stats = {{{.name = "io", .unit = StatUnit::kSeconds, .exponent = -9},
+                  {2'000'000}}}}};
+  EXPECT_EQ(PrometheusText("", traced),
+            R"(# TYPE kvmlet_vcpu_guest_seconds_total counter
+kvmlet_vcpu_guest_seconds_total{vcpu="1",reason="io"} 0.002
+# TYPE kvmlet_vcpu_userspace_exit_seconds_total counter
+kvmlet_vcpu_userspace_exit_seconds_total{vcpu="1",reason="io"} 1.5e-06
+# TYPE kvmlet_vcpu_userspace_exits_total counter
+kvmlet_vcpu_userspace_exits_total{vcpu="1",reason="io"} 3
+)");
+  machine_.stats = traced;
+  const auto result = registry_.Run(
+      "query-stats",
+      *ParseJson(R"({"target":"vcpu","providers":[)"
+                 R"({"provider":"__org.kvmlet_exits"},)"
+                 R"({"provider":"__org.kvmlet_exit-monitor-time"},)"
+                 R"({"provider":"__org.kvmlet_exit-guest-time"}]})"));
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(FormatResult("query-stats", *result),
+            "CPU  REASON  EXITS  MONITOR  MEAN   GUEST\n"
+            "1    io      3      1.50us   500ns  2.00ms\n");
+}
+
+TEST_F(StatsTest, WhatOnlyLooksLikeExitsIsATable) {
+  for (const char* text :
+       {R"([{"provider":"__org.kvmlet_exits"}])",
+        R"([{"provider":"__org.kvmlet_exits","stats":3}])",
+        R"([{"provider":"__org.kvmlet_exits","stats":[],"qom-path":"x"}])"}) {
+    EXPECT_THAT(FormatResult("query-stats", *ParseJson(text)),
+                testing::StartsWith("TARGET"))
+        << text;
+  }
+  EXPECT_EQ(FormatResult("query-stats",
+                         *ParseJson(R"([{"provider":"__org.kvmlet_exits",)"
+                                    R"("qom-path":"/machine/cpu[7]",)"
+                                    R"("stats":[1,{"value":-1},)"
+                                    R"({"name":"a\u001bb","value":2}]}])")),
+            "CPU  REASON  EXITS\n7    a?b     2\n");
+}
+
 TEST_F(StatsTest, PrometheusNamesAndLabelsAreSafe) {
   const std::vector<StatsGroup> odd = {
       {.provider = "kvm",
