@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/config_checks.h"
+#include "vmm/exits/exit_trace_format.h"
 
 namespace kvmlet {
 namespace {
@@ -208,6 +209,19 @@ absl::Status CheckSocketPath(const char* flag, const std::string& path) {
                " bytes; the most is 107, so use a shorter or a relative one");
 }
 
+absl::Status CheckTrace(const TraceExitsConfig& trace, uint32_t cpus) {
+  if (trace.size > kExitTraceMostBytes) {
+    return Wrong("--trace-exits: size= is at most ", kExitTraceMostBytes >> 20,
+                 "M");
+  }
+  if (ExitTraceCapacity(trace.size, cpus) == 0) {
+    return Wrong("--trace-exits: the size is too little for ", cpus,
+                 " vCPUs; give it size=", ExitTraceBytes(cpus, 1) >> 10,
+                 "K or more");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckControl(const VmConfig& config) {
   const SerialConfig& serial = config.serial;
   const bool needs_path =
@@ -221,6 +235,9 @@ absl::Status CheckControl(const VmConfig& config) {
   KVMLET_RETURN_IF_ERROR(CheckSocketPath("--qmp", config.qmp_path));
   if (config.gdb) {
     KVMLET_RETURN_IF_ERROR(CheckSocketPath("--gdb", config.gdb->path));
+  }
+  if (config.trace_exits) {
+    KVMLET_RETURN_IF_ERROR(CheckTrace(*config.trace_exits, config.cpus.count));
   }
   for (const auto& timeout : {config.timeout, config.idle_timeout}) {
     if (timeout && timeout->count() <= 0) {

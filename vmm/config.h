@@ -132,6 +132,12 @@ struct GdbConfig {
   OnDisconnect on_disconnect = OnDisconnect::kResume;
 };
 
+// Where every exit of the vCPUs is recorded.
+struct TraceExitsConfig {
+  std::string path;
+  uint64_t size = 64ull << 20;  // of the file, at most
+};
+
 struct VmConfig {
   std::string name;  // may be empty
   std::string kernel;
@@ -164,6 +170,7 @@ struct VmConfig {
   OnReset on_reset = OnReset::kReboot;
   ExitCode exit_code = ExitCode::kPlain;
   std::optional<GdbConfig> gdb;
+  std::optional<TraceExitsConfig> trace_exits;
   LogLevel log_level = LogLevel::kWarning;
 
   // Checks what can be checked without the host: counts, sizes, duplicate

@@ -69,17 +69,19 @@ absl::Status Machine::CreatePci() {
 }
 
 absl::Status Machine::CreateVcpus() {
-  const Vcpu::Context context{.mmio = mmio_,
-                              .pio = pio_,
-                              .platform = *platform_,
-                              .observer = *this,
-                              .hold = hold_,
-                              .debugger = context_.config.gdb.has_value()};
+  KVMLET_RETURN_IF_ERROR(OpenExitTrace());
+  Vcpu::Context context{.mmio = mmio_,
+                        .pio = pio_,
+                        .platform = *platform_,
+                        .observer = *this,
+                        .hold = hold_,
+                        .debugger = context_.config.gdb.has_value()};
   for (uint32_t i = 0; i < context_.config.cpus.count; ++i) {
     KVMLET_ASSIGN_OR_RETURN(
         std::unique_ptr<KvmVcpu> kvm,
         vm_->CreateVcpu(arch::VcpuId(context_.config.cpus, i)));
     KVMLET_RETURN_IF_ERROR(platform_->SetUpVcpu(*kvm, i));
+    if (exit_trace_) context.trace = &exit_trace_->recorder(i);
     vcpus_.push_back(std::make_unique<Vcpu>(std::move(kvm), i, context));
   }
   KVMLET_RETURN_IF_ERROR(platform_->FinishVcpus());

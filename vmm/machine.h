@@ -40,6 +40,7 @@
 #include "vmm/debug/debugger.h"
 #include "vmm/event/event_loop.h"
 #include "vmm/event/io_thread.h"
+#include "vmm/exits/exit_trace.h"
 #include "vmm/kvm/kvm_stats.h"
 #include "vmm/kvm/kvm_system.h"
 #include "vmm/kvm/kvm_vm.h"
@@ -150,6 +151,9 @@ class Machine final : public GuestRequests,
   absl::Status CreateCore();
   absl::Status CreatePci();
   absl::Status CreateVcpus();
+  // machine_stats.cc: what the vCPUs count, and trace.
+  absl::Status OpenExitTrace();
+  std::vector<StatsGroup> CountedExits() const override;
 
   // machine_memory.cc: memory beside plain RAM.
   std::vector<NodeBinding> NodeBindings() const;
@@ -297,6 +301,7 @@ class Machine final : public GuestRequests,
   std::unique_ptr<Debugger> debugger_;
   // How it ends when the debugger lets go of a crashed guest.
   std::optional<std::pair<Verdict, ShutdownCause>> crash_;
+  std::unique_ptr<ExitTrace> exit_trace_;     // null without --trace-exits
   std::vector<std::unique_ptr<Vcpu>> vcpus_;  // Last: joined first.
 };
 

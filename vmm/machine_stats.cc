@@ -14,7 +14,7 @@ namespace {
 
 std::vector<Stat> ExitStats(const Vcpu& vcpu) {
   std::vector<Stat> stats;
-  for (size_t reason = 0; reason < Vcpu::kExitReasons; ++reason) {
+  for (size_t reason = 0; reason < kExitReasons; ++reason) {
     const uint64_t count = vcpu.exits(reason);
     if (count == 0) continue;
     stats.push_back({{.name = ExitReasonName(reason)}, {count}});
@@ -22,7 +22,23 @@ std::vector<Stat> ExitStats(const Vcpu& vcpu) {
   return stats;
 }
 
+Stat Nanoseconds(size_t reason, uint64_t time) {
+  return {{.name = ExitReasonName(reason),
+           .unit = StatUnit::kSeconds,
+           .exponent = -9},
+          {time}};
+}
+
 }  // namespace
+
+absl::Status Machine::OpenExitTrace() {
+  const std::optional<TraceExitsConfig>& config = context_.config.trace_exits;
+  if (!config) return absl::OkStatus();
+  KVMLET_ASSIGN_OR_RETURN(exit_trace_,
+                          ExitTrace::Create(config->path, config->size,
+                                            context_.config.cpus.count));
+  return absl::OkStatus();
+}
 
 void Machine::OpenStats() {
   if (std::exchange(stats_opened_, true)) return;
@@ -58,11 +74,32 @@ absl::StatusOr<std::vector<StatsGroup>> Machine::Stats() {
     KVMLET_ASSIGN_OR_RETURN(group.stats, kvm_stats_[i].Read());
     groups.push_back(std::move(group));
   }
+  for (StatsGroup& group : CountedExits()) groups.push_back(std::move(group));
+  return groups;
+}
+
+std::vector<StatsGroup> Machine::CountedExits() const {
+  std::vector<StatsGroup> groups;
   for (const auto& vcpu : vcpus_) {
-    groups.push_back({.target = StatsTarget::kVcpu,
-                      .vcpu = vcpu->index(),
-                      .provider = kExitsProvider,
-                      .stats = ExitStats(*vcpu)});
+    const auto add = [&](const char* provider, std::vector<Stat> stats) {
+      groups.push_back({.target = StatsTarget::kVcpu,
+                        .vcpu = vcpu->index(),
+                        .provider = provider,
+                        .stats = std::move(stats)});
+    };
+    add(kExitsProvider, ExitStats(*vcpu));
+    if (exit_trace_ == nullptr) continue;
+    const ExitRecorder& recorder = exit_trace_->recorder(vcpu->index());
+    std::vector<Stat> monitor;
+    std::vector<Stat> guest;
+    for (size_t reason = 0; reason < kExitReasons; ++reason) {
+      const ExitTotals totals = recorder.Totals(reason);
+      if (totals.count == 0) continue;
+      monitor.push_back(Nanoseconds(reason, totals.monitor));
+      guest.push_back(Nanoseconds(reason, totals.guest));
+    }
+    add(kExitMonitorProvider, std::move(monitor));
+    add(kExitGuestProvider, std::move(guest));
   }
   return groups;
 }

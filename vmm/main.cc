@@ -5,6 +5,7 @@
 
 #include "vmm/cli/commands.h"
 #include "vmm/control/ctl.h"
+#include "vmm/exits/exits.h"
 #include "vmm/session.h"
 #include "vmm/sriov/sriov.h"
 
@@ -20,6 +21,15 @@ int main(int argc, char** argv) {
       .sriov =
           [](std::span<const std::string> args) {
             return kvmlet::sriov::SriovMain(args, std::cout, std::cerr);
+          },
+      .exits =
+          [](const kvmlet::cli::ExitsRequest& request) {
+            using kvmlet::ExitsFormat;
+            const ExitsFormat format = request.json   ? ExitsFormat::kJson
+                                       : request.list ? ExitsFormat::kList
+                                                      : ExitsFormat::kTable;
+            return kvmlet::ExitsMain(request.path, format, std::cout,
+                                     std::cerr);
           },
   };
   return kvmlet::cli::Main(argc, argv, handlers);

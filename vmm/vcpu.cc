@@ -135,6 +135,7 @@ void Vcpu::Loop() {
     kvm_->ClearExitRequest();
     if (attention_.load() || context_.hold.load()) {
       if (!Attend()) return;
+      if (context_.trace != nullptr) context_.trace->Enter();
       continue;
     }
     const int error = [this] {
@@ -145,9 +146,13 @@ void Vcpu::Loop() {
     if (lost_memory_) HandleLostMemory();
     if (error == 0) {
       HandleExit();
-    } else if (error == EFAULT && context_.observer.OnMemoryFault(index())) {
       continue;
-    } else if (error != EINTR && error != EAGAIN) {
+    }
+    if (context_.trace != nullptr) context_.trace->Interrupted();
+    if (error == EFAULT && context_.observer.OnMemoryFault(index())) {
+      continue;
+    }
+    if (error != EINTR && error != EAGAIN) {
       Fail(absl::StrCat("KVM_RUN: ", strerrordesc_np(error), " (",
                         strerrorname_np(error), ")"));
     }
@@ -193,6 +198,14 @@ void Vcpu::HandleExit() {
   auto& count = exits_[std::min<size_t>(reason, kExitReasons - 1)];
   count.store(count.load(std::memory_order_relaxed) + 1,
               std::memory_order_relaxed);
+  ExitRecorder* const trace = context_.trace;
+  if (trace == nullptr) return Dispatch(reason);
+  trace->Exit(kvm_->run());
+  Dispatch(reason);
+  trace->Handled();
+}
+
+void Vcpu::Dispatch(uint32_t reason) {
   switch (reason) {
     case KVM_EXIT_MMIO:
     case KVM_EXIT_IO:

@@ -23,6 +23,8 @@
 #include "absl/status/status.h"
 #include "arch/arch.h"
 #include "vmm/bus/bus.h"
+#include "vmm/exits/exit_trace.h"
+#include "vmm/kvm/exit_reasons.h"
 #include "vmm/kvm/kvm_vcpu.h"
 #include "vmm/memory/memory_error.h"
 
@@ -63,9 +65,9 @@ class Vcpu {
     // reset, and the vCPU that asked for it must not run on.
     const std::atomic<bool>& hold;
     bool debugger = false;  // the machine has one
+    // Null: exits are counted, not traced.
+    ExitRecorder* trace = nullptr;
   };
-  // Exit reasons are counted up to this number; larger ones share the last.
-  static constexpr size_t kExitReasons = 64;
 
   Vcpu(std::unique_ptr<KvmVcpu> kvm, uint32_t index, Context context);
   ~Vcpu();
@@ -106,6 +108,7 @@ class Vcpu {
   void RequestAttention();
   bool Idle() const;
   void HandleExit();
+  void Dispatch(uint32_t reason);
   void HandleDebug();
   void HandleLostMemory();
   void StopForDebugger();

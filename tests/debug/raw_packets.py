@@ -207,7 +207,7 @@ class Protocol(RawTest):
     def test_monitor_commands(self):
         _, client = self.stopped()
         self.assertIn("monitor caps", client.monitor("help")[0])
-        for command in ("caps", "hwbp", "vcpus", "stats", "regs",
+        for command in ("caps", "exits", "hwbp", "vcpus", "stats", "regs",
                         "walk 0x1000", "phys 0x100020 16", "sstep irq"):
             text, reply = client.monitor(command)
             self.assertEqual(reply, "OK", command)

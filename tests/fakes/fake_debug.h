@@ -172,6 +172,12 @@ class FakeDebugTarget final : public DebugTarget {
                  const std::function<void(KvmVcpu&)>& function) override {
     function(*vcpus_[vcpu]);
   }
+  std::vector<StatsGroup> CountedExits() const override {
+    return {{.target = StatsTarget::kVcpu,
+             .vcpu = 0,
+             .provider = kExitsProvider,
+             .stats = {{{.name = "mmio"}, {5}}}}};
+  }
   void EndCrashed() override { ended_ = true; }
   absl::Status ResetFromDebugger() override { return absl::OkStatus(); }
   void QuitFromDebugger() override { ended_ = true; }

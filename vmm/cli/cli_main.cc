@@ -72,6 +72,26 @@ int Doctor(const CommandSpec& command, Args args) {
   return report.exit_status;
 }
 
+int Exits(const CommandSpec& command, Args args, const Handlers& handlers) {
+  constexpr std::string_view kWho = "kvmlet exits";
+  const absl::StatusOr<ArgWalk> walk =
+      WalkArgs(command.name, command.flags, args);
+  if (!walk.ok()) return Fail(kWho, walk.status());
+  if (walk->help) return PrintOut(CommandHelp(command));
+  if (walk->operands.size() != 1) {
+    return Fail(kWho, UsageError("name one FILE, as --trace-exits wrote it"));
+  }
+  ExitsRequest request{.path = walk->operands[0]};
+  for (const Setting& setting : walk->settings) {
+    bool& wanted = setting.flag->name == "json" ? request.json : request.list;
+    wanted = setting.value == "true";
+  }
+  if (request.json && request.list) {
+    return Fail(kWho, UsageError("--json and --list exclude one another"));
+  }
+  return handlers.exits(request);
+}
+
 int Help(Args args) {
   if (args.empty()) return PrintOut(ShortUsage());
   const CommandSpec* command = FindCommand(args[0]);
@@ -112,8 +132,9 @@ int Main(int argc, const char* const* argv, const Handlers& handlers) {
   if (name == "--help" || name == "-h") return PrintOut(ShortUsage());
   const CommandSpec* command = FindCommand(name);
   if (command == nullptr) return UnknownCommand(name);
-  // These two look for --help among their flags themselves.
+  // These three look for --help among their flags themselves.
   if (name == "run") return Run(*command, args, handlers);
+  if (name == "exits") return Exits(*command, args, handlers);
   if (name == "doctor") return Doctor(*command, args);
   if (AsksForHelp(args)) return PrintOut(CommandHelp(*command));
   if (name == "help") return Help(args);

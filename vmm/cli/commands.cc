@@ -35,6 +35,12 @@ constexpr std::string_view kSriovText =
     "vfio-pci: keeps its VF token secret, makes virtual functions, and hands "
     "them to machines started with --vfio broker:PATH,vf=INDEX.";
 
+constexpr std::string_view kExitsText =
+    "Prints what kvmlet run --trace-exits recorded: for each reason why vCPUs "
+    "left the guest for the monitor how often, how long the monitor took, and "
+    "how long they were in KVM_RUN before. The file may be that of a machine "
+    "that still runs or was killed.";
+
 constexpr std::string_view kDoctorText =
     "Says what this host can do for virtual machines, one line each, and what "
     "to do about what it cannot. The exit status is 0 when guests can run and "
@@ -58,6 +64,9 @@ std::span<const CommandSpec> Commands() {
        kSriovText,
        {},
        "show bind unbind create destroy serve"},
+      {"exits", "FILE [FLAG...]",
+       "shows why vCPUs left the guest, and the cost", kExitsText, ExitsFlags(),
+       "@file"},
       {"doctor", "[FLAG...]", "says what this host can and cannot do",
        kDoctorText, DoctorFlags(), ""},
       {"help",
@@ -65,7 +74,7 @@ std::span<const CommandSpec> Commands() {
        "prints the help of a command",
        "Prints the help of a command, or the list of commands.",
        {},
-       "run ctl sriov doctor help man completion"},
+       "run ctl sriov exits doctor help man completion"},
       {"man",
        "",
        "prints the manual page",

@@ -30,12 +30,20 @@ struct CommandSpec {
 std::span<const CommandSpec> Commands();
 const CommandSpec* FindCommand(std::string_view name);
 
+// `kvmlet exits FILE`, with at most one of the two.
+struct ExitsRequest {
+  std::string path;
+  bool json = false;
+  bool list = false;
+};
+
 struct Handlers {
   std::function<int(const VmConfig&)> run;
   // Everything after "ctl".
   std::function<int(std::span<const std::string>)> ctl;
   // Everything after "sriov".
   std::function<int(std::span<const std::string>)> sriov;
+  std::function<int(const ExitsRequest&)> exits;
 };
 
 int Main(int argc, const char* const* argv, const Handlers& handlers);

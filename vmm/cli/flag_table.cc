@@ -129,6 +129,11 @@ constexpr KeySpec kHangKeys[] = {
     {"gdb", "", "hold the guest for gdb, which ends it by continuing", ""},
 };
 
+constexpr KeySpec kTraceExitsKeys[] = {
+    {"size", "SIZE", "the most it takes on the disk, up to 256M (default: 64M)",
+     ""},
+};
+
 constexpr FlagSpec kRunFlags[] = {
     {.name = "kernel",
      .section = "Kernel",
@@ -276,6 +281,16 @@ constexpr FlagSpec kRunFlags[] = {
      .text = "Writes a JSON line for each thing that happens, to this file or "
              "to an inherited file descriptor.",
      .words = "@file fd:"},
+    {.name = "trace-exits",
+     .section = "Control",
+     .value = "PATH[,KEY...]",
+     .text =
+         "Records each exit of the vCPUs to the monitor in this file: when, "
+         "why, and how long the monitor took. The newest records stay. "
+         "kvmlet exits reads it.",
+     .words = "@file",
+     .leading_key = "path",
+     .keys = kTraceExitsKeys},
     {.name = "timeout",
      .section = "Control",
      .value = "DURATION",
@@ -340,9 +355,21 @@ constexpr FlagSpec kDoctorFlags[] = {
              "it emulates it or cannot run it."},
 };
 
+constexpr FlagSpec kExitsFlags[] = {
+    {.name = "json",
+     .type = kBool,
+     .section = "Exits",
+     .text = "Prints one line of JSON, times in nanoseconds."},
+    {.name = "list",
+     .type = kBool,
+     .section = "Exits",
+     .text = "Prints each record as a line, in the order of time."},
+};
+
 }  // namespace
 
 std::span<const FlagSpec> RunFlags() { return kRunFlags; }
+std::span<const FlagSpec> ExitsFlags() { return kExitsFlags; }
 std::span<const FlagSpec> DoctorFlags() { return kDoctorFlags; }
 
 const FlagSpec* FindFlag(std::span<const FlagSpec> flags,

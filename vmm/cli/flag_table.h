@@ -46,6 +46,7 @@ struct FlagSpec {
 };
 
 std::span<const FlagSpec> RunFlags();
+std::span<const FlagSpec> ExitsFlags();
 std::span<const FlagSpec> DoctorFlags();
 
 // '_' counts as '-'. Null when there is none.

@@ -40,6 +40,7 @@ DEFINE_string(qmp, "", "");
 DEFINE_string(gdb, "", "");
 DEFINE_string(verdict, "", "");
 DEFINE_string(events, "", "");
+DEFINE_string(trace_exits, "", "");
 DEFINE_string(timeout, "", "");
 DEFINE_string(idle_timeout, "", "");
 DEFINE_string(on_hang, "", "");
@@ -109,6 +110,9 @@ absl::Status Shape(std::string_view flag, const std::string& text,
   }
   if (flag == "events") return Assign(ParseEvents(text), config.events);
   if (flag == "on-hang") return Assign(ParseOnHang(text), config.on_hang);
+  if (flag == "trace-exits") {
+    KVMLET_ASSIGN_OR_RETURN(config.trace_exits, ParseTraceExits(text));
+  }
   if (flag == "on-reset") return Assign(ParseOnReset(text), config.on_reset);
   if (flag == "exit-code") return Assign(ParseExitCode(text), config.exit_code);
   if (flag == "log-level") return Assign(ParseLogLevel(text), config.log_level);

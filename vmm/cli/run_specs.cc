@@ -329,6 +329,18 @@ absl::StatusOr<HangConfig> ParseOnHang(std::string_view text) {
   return hang;
 }
 
+absl::StatusOr<TraceExitsConfig> ParseTraceExits(std::string_view text) {
+  TraceExitsConfig trace;
+  KVMLET_ASSIGN_OR_RETURN(SpecParser spec,
+                          SpecParser::Parse("--trace-exits", text, true));
+  KVMLET_ASSIGN_OR_RETURN(trace.path, TakeLeading(spec, "path", "a file"));
+  KVMLET_ASSIGN_OR_RETURN(const std::optional<uint64_t> size,
+                          spec.TakeSize("size"));
+  if (size) trace.size = *size;
+  KVMLET_RETURN_IF_ERROR(spec.Finish());
+  return trace;
+}
+
 absl::StatusOr<OnReset> ParseOnReset(std::string_view text) {
   if (text == "reboot") return OnReset::kReboot;
   if (text == "exit") return OnReset::kExit;

@@ -34,6 +34,7 @@ absl::StatusOr<GdbConfig> ParseGdb(std::string_view text);
 // Checks "PATH" or "fd:N".
 absl::StatusOr<std::string> ParseEvents(std::string_view text);
 absl::StatusOr<HangConfig> ParseOnHang(std::string_view text);
+absl::StatusOr<TraceExitsConfig> ParseTraceExits(std::string_view text);
 absl::StatusOr<OnReset> ParseOnReset(std::string_view text);
 absl::StatusOr<ExitCode> ParseExitCode(std::string_view text);
 absl::StatusOr<LogLevel> ParseLogLevel(std::string_view text);

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "vmm/base/parse.h"
+#include "vmm/base/stats.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet {
@@ -82,11 +83,25 @@ absl::StatusOr<CtlCommand> Generic(std::span<const std::string> words) {
   return command;
 }
 
+// The vCPUs' exits, and no other counter of theirs.
+CtlCommand Exits() {
+  CtlCommand command = Plain("query-stats");
+  Json& arguments = command.request["arguments"];
+  arguments["target"] = "vcpu";
+  for (const char* provider :
+       {kExitsProvider, kExitMonitorProvider, kExitGuestProvider}) {
+    arguments["providers"].push_back({{"provider", provider}});
+  }
+  return command;
+}
+
 absl::StatusOr<CtlCommand> Info(std::span<const std::string> words) {
   if (words.size() != 2) {
-    return Usage("info takes one word: cpus, devices, registers, status...");
+    return Usage(
+        "info takes one word: cpus, devices, exits, registers, status...");
   }
   const std::string& what = words[1];
+  if (what == "exits") return Exits();
   if (const std::string_view own = Lookup(kInfo, what); !own.empty()) {
     return Plain(own);
   }

@@ -21,6 +21,8 @@ commands
   reset                  reset the machine
   quit                   end the VM at once
   info cpus              vCPUs, their threads and exits
+  info exits             why the vCPUs left the guest, how often, and what it
+                         cost if run with --trace-exits
   info devices           devices and what is behind them
   info registers         every vCPU's registers
   info status|version|commands

@@ -8,8 +8,10 @@
 
 #include <cstddef>
 #include <functional>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "vmm/base/stats.h"
 #include "vmm/kvm/kvm_vcpu.h"
 #include "vmm/memory/guest_memory.h"
 
@@ -25,6 +27,8 @@ class DebugTarget {
   virtual void StopForDebugger() = 0;
   // The debugger's hold on this vCPU is over.
   virtual void ResumeForDebugger(size_t vcpu) = 0;
+  // How often each vCPU left the guest for the monitor, and why.
+  virtual std::vector<StatsGroup> CountedExits() const = 0;
   // While the vCPU is outside the guest: on its thread, or on this one while
   // that waits.
   virtual void RunOnVcpu(size_t vcpu,

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "vmm/base/exits_text.h"
 
 namespace kvmlet {
 namespace {
@@ -58,6 +59,10 @@ MonitorResult Stats(const Call& call) {
       "the guest %d\n",
       stats.exits.load(), stats.steps.load(), stats.hits.load(),
       stats.conditions.load(), stats.guests_own.load()));
+}
+
+MonitorResult Exits(const Call& call) {
+  return Text(ExitsText(call.debugger.target().CountedExits()));
 }
 
 MonitorResult Hwbp(const Call& call) {
@@ -151,6 +156,7 @@ struct Command {
 };
 constexpr Command kCommands[] = {
     {"caps", "what this host's KVM can do for a debugger", Caps},
+    {"exits", "why each vCPU left the guest, and how often", Exits},
     {"hwbp", "breakpoints, where they live, and why one was refused", Hwbp},
     {"phys", "ADDRESS [LENGTH]: bytes of physical memory", Physical},
     {"quit", "end the machine", Quit},

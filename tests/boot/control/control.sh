@@ -68,6 +68,26 @@ check_registers() {
     kv_wait
 }
 
+# Two vCPUs' boot: what was recorded is what was counted, reason by reason.
+check_exits() {
+    guest_start 'echo READY; sleep 600' --qmp unix:vm.sock --cpus 2 --trace-exits exits.trace,size=16M
+    wait_for READY
+    "$KVMLET" ctl vm.sock stop
+    "$KVMLET" ctl vm.sock info exits --json >counted.json
+    "$KVMLET" exits exits.trace --json >traced.json
+    "$KVMLET" exits exits.trace --list >list
+    python3 "$KVMLET_ROOT/tests/boot/control/exits.py" counted.json traced.json list >compared 2>&1 ||
+        fail "$(tail -n 1 compared)"
+    "$KVMLET" ctl vm.sock info exits >table
+    assert_grep '^0 +mmio +[0-9]+ +[0-9.]+[mu]?s ' table
+    "$KVMLET" ctl vm.sock quit
+    kv_wait
+    assert_status 0
+    "$KVMLET" exits exits.trace >table
+    assert_grep '^[0-9]+ exits of 2 vCPUs in [0-9.]+s$' table
+    assert_grep '^mmio +[0-9]+ ' table
+}
+
 # The guest's terminal on hvc0, typed to by a person.
 check_terminal() {
     needs_tool tmux
@@ -105,5 +125,6 @@ run_test stop-cont check_stop_cont
 run_test system-reset check_system_reset
 run_test foreign-client check_foreign_client
 run_test registers check_registers
+run_test exits check_exits
 run_test terminal-serial check_terminal ''
 run_test terminal-console check_terminal --console

@@ -39,12 +39,17 @@ class CliMainTest : public testing::Test {
                      [this](std::span<const std::string> args) {
                        sriov_args_.assign(args.begin(), args.end());
                        return 8;
+                     },
+                     [this](const ExitsRequest& request) {
+                       exits_ = request;
+                       return 9;
                      }};
   std::string out_;
   std::string err_;
   std::string kernel_;
   std::vector<std::string> ctl_args_;
   std::vector<std::string> sriov_args_;
+  ExitsRequest exits_;
 };
 
 TEST_F(CliMainTest, NoArgumentsAreAUsageError) {
@@ -117,6 +122,24 @@ TEST_F(CliMainTest, CtlGetsItsArgumentsAsTheyAre) {
   EXPECT_THAT(sriov_args_, ElementsAre("bind", "01:00.0"));
   EXPECT_EQ(Call({"ctl", "vm.sock", "--json", "info"}), 7);
   EXPECT_THAT(ctl_args_, ElementsAre("vm.sock", "--json", "info"));
+}
+
+TEST_F(CliMainTest, ExitsTakesAFileAndOneFormat) {
+  EXPECT_EQ(Call({"exits", "a.trace"}), 9);
+  EXPECT_EQ(exits_.path, "a.trace");
+  EXPECT_FALSE(exits_.json || exits_.list);
+  EXPECT_EQ(Call({"exits", "--list", "a.trace"}), 9);
+  EXPECT_TRUE(exits_.list && !exits_.json);
+  EXPECT_EQ(Call({"exits", "a.trace", "--json"}), 9);
+  EXPECT_TRUE(exits_.json && !exits_.list);
+  EXPECT_EQ(Call({"exits"}), 64);
+  EXPECT_EQ(err_, "kvmlet exits: name one FILE, as --trace-exits wrote it\n");
+  EXPECT_EQ(Call({"exits", "a", "b"}), 64);
+  EXPECT_EQ(Call({"exits", "a", "--json", "--list"}), 64);
+  EXPECT_EQ(Call({"exits", "a", "--jsom"}), 64);
+  EXPECT_THAT(err_, HasSubstr("did you mean --json?"));
+  EXPECT_EQ(Call({"exits", "--help"}), 0);
+  EXPECT_THAT(out_, HasSubstr("--[no]list"));
 }
 
 TEST_F(CliMainTest, AnUnknownCommandGetsASuggestion) {

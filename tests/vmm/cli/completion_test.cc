@@ -137,6 +137,14 @@ TEST_F(CompletionTest, OffersFilesBehindAColon) {
               ElementsAre("disk.img"));
 }
 
+TEST_F(CompletionTest, KnowsTheTraceOfExits) {
+  EXPECT_THAT(Complete({"e"}), ElementsAre("exits"));
+  EXPECT_THAT(Complete({"exits", "--l"}), ElementsAre("--list"));
+  EXPECT_THAT(Complete({"exits", "disk"}), ElementsAre("disk.img"));
+  EXPECT_THAT(Complete({"run", "--trace-exits", "x,s"}),
+              ElementsAre("x,size="));
+}
+
 TEST_F(CompletionTest, OffersFlagsInPlaceOfAnOptionalValue) {
   EXPECT_THAT(Complete({"run", "--on-hang", "r"}), ElementsAre("report"));
   EXPECT_THAT(Complete({"run", "--on-hang", "--ti"}), ElementsAre("--timeout"));

@@ -60,6 +60,7 @@ constexpr char kEverything[] = R"({
   "serial": "file:s.log", "qmp": "unix:q", "gdb": "tcp:9,wait",
   "verdict": "v", "events": "fd:3",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
+  "trace-exits": {"path": "t", "size": "1M"},
   "on-reset": "exit", "exit-code": "qemu", "log-level": "info"})";
 
 void ExpectSameMachine(const VmConfig& a, const VmConfig& b) {
@@ -122,6 +123,9 @@ void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.timeout, b.timeout);
   EXPECT_EQ(a.idle_timeout, b.idle_timeout);
   EXPECT_EQ(a.on_hang.report, b.on_hang.report);
+  ASSERT_TRUE(a.trace_exits && b.trace_exits);
+  EXPECT_EQ(a.trace_exits->path, b.trace_exits->path);
+  EXPECT_EQ(a.trace_exits->size, b.trace_exits->size);
   EXPECT_EQ(a.on_reset, b.on_reset);
   EXPECT_EQ(a.exit_code, b.exit_code);
   EXPECT_EQ(a.log_level, b.log_level);
@@ -159,6 +163,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--timeout=90",
                             "--idle-timeout=500ms",
                             "--on-hang=report",
+                            "--trace-exits=t,size=1M",
                             "--on-reset=exit",
                             "--exit-code=qemu",
                             "--log-level=info"});

@@ -277,6 +277,17 @@ TEST(RunFlagsTest, Control) {
   EXPECT_EQ(config->log_level, LogLevel::kDebug);
 }
 
+TEST(RunFlagsTest, TraceExits) {
+  const auto config = ParseWith({"--trace-exits", "a.trace"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->trace_exits);
+  EXPECT_EQ(config->trace_exits->path, "a.trace");
+  EXPECT_EQ(config->trace_exits->size, 64u << 20);
+  EXPECT_EQ(ParseWith({"--trace-exits=b,size=16K"})->trace_exits->size,
+            16u << 10);
+  EXPECT_FALSE(ParseWith({})->trace_exits);
+}
+
 TEST(RunFlagsTest, OnHang) {
   const auto all = ParseWith(
       {"--gdb", "unix:vm.gdb", "--on-hang", "report,dump=a.core,gdb"});

@@ -138,19 +138,23 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     Control, WrongValueTest,
-    testing::Values(Wrong{"--qmp", "vm.sock"}, Wrong{"--qmp", "unix:"},
-                    Wrong{"--qmp", "tcp:4444"}, Wrong{"--events", ""},
-                    Wrong{"--events", "fd:"}, Wrong{"--events", "fd:x"},
-                    Wrong{"--events", "fd:-1"}, Wrong{"--timeout", ""},
-                    Wrong{"--timeout", "0"}, Wrong{"--timeout", "soon"},
-                    Wrong{"--timeout", "-5s"}, Wrong{"--timeout", "999999999h"},
-                    Wrong{"--idle-timeout", "0ms"}, Wrong{"--on-hang", "dump"},
-                    Wrong{"--on-hang", "report,gdb"},
-                    Wrong{"--on-hang", "dump="}, Wrong{"--on-hang", "no"},
-                    Wrong{"--on-hang", "report"}, Wrong{"--on-reset", "halt"},
-                    Wrong{"--exit-code", "bochs"}, Wrong{"--name", "a b"},
-                    Wrong{"--name", ""}, Wrong{"--verdict", ""},
-                    Wrong{"--log-level", "loud"}));
+    testing::Values(
+        Wrong{"--qmp", "vm.sock"}, Wrong{"--qmp", "unix:"},
+        Wrong{"--qmp", "tcp:4444"}, Wrong{"--events", ""},
+        Wrong{"--events", "fd:"}, Wrong{"--events", "fd:x"},
+        Wrong{"--events", "fd:-1"}, Wrong{"--timeout", ""},
+        Wrong{"--trace-exits", ""}, Wrong{"--trace-exits", "size=1M"},
+        Wrong{"--trace-exits", "a,size=8K"},
+        Wrong{"--trace-exits", "a,size=257M"},
+        Wrong{"--trace-exits", "a,size=x"}, Wrong{"--trace-exits", "a,ring"},
+        Wrong{"--timeout", "0"}, Wrong{"--timeout", "soon"},
+        Wrong{"--timeout", "-5s"}, Wrong{"--timeout", "999999999h"},
+        Wrong{"--idle-timeout", "0ms"}, Wrong{"--on-hang", "dump"},
+        Wrong{"--on-hang", "report,gdb"}, Wrong{"--on-hang", "dump="},
+        Wrong{"--on-hang", "no"}, Wrong{"--on-hang", "report"},
+        Wrong{"--on-reset", "halt"}, Wrong{"--exit-code", "bochs"},
+        Wrong{"--name", "a b"}, Wrong{"--name", ""}, Wrong{"--verdict", ""},
+        Wrong{"--log-level", "loud"}));
 
 TEST(HostileRunTest, AnOperandIsSuggestedAFlag) {
   const auto config = Parse({"bzImage"});

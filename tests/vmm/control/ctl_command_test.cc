@@ -39,6 +39,11 @@ TEST(CtlCommandTest, InfoBecomesAQuery) {
             R"({"execute":"__org.kvmlet_query-devices"})");
   EXPECT_EQ(Request({"info", "memory-devices"}),
             R"({"execute":"query-memory-devices"})");
+  EXPECT_EQ(Request({"info", "exits"}),
+            R"({"arguments":{"providers":[{"provider":"__org.kvmlet_exits"},)"
+            R"({"provider":"__org.kvmlet_exit-monitor-time"},)"
+            R"({"provider":"__org.kvmlet_exit-guest-time"}],)"
+            R"("target":"vcpu"},"execute":"query-stats"})");
   EXPECT_THAT(Request({"info"}), HasSubstr("!info takes one word"));
 }
 
