@@ -4,6 +4,7 @@
 include_guard(GLOBAL)
 include(${CMAKE_SOURCE_DIR}/arch/common/decompress.cmake)
 include(${CMAKE_SOURCE_DIR}/arch/common/fdt.cmake)
+include(${CMAKE_SOURCE_DIR}/arch/common/guest_view.cmake)
 include(${CMAKE_SOURCE_DIR}/arch/common/mapping_walk.cmake)
 kvmlet_library(arm64_description
   SRCS ${CMAKE_CURRENT_LIST_DIR}/acpi.cc
@@ -17,5 +18,7 @@ kvmlet_library(arm64_description
        ${CMAKE_CURRENT_LIST_DIR}/fdt.cc
        ${CMAKE_CURRENT_LIST_DIR}/kernel_image.cc
        ${CMAKE_CURRENT_LIST_DIR}/paging.cc
+       ${CMAKE_CURRENT_LIST_DIR}/unwind.cc
   DEPS kvmlet_base kvmlet_memory kvmlet_bus kvmlet_serial kvmlet_platform
-       kvmlet_arch_common kvmlet_boot_file kvmlet_fdt_writer kvmlet_mapping_walk)
+       kvmlet_arch_common kvmlet_boot_file kvmlet_fdt_writer kvmlet_guest_view
+       kvmlet_mapping_walk)
