@@ -167,6 +167,7 @@ struct VmConfig {
   std::optional<std::chrono::nanoseconds> timeout;
   std::optional<std::chrono::nanoseconds> idle_timeout;
   HangConfig on_hang;
+  std::string symbols_path;  // the kernel's, for reports; may be empty
   OnReset on_reset = OnReset::kReboot;
   ExitCode exit_code = ExitCode::kPlain;
   std::optional<GdbConfig> gdb;

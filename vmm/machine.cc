@@ -15,6 +15,11 @@ namespace kvmlet {
 absl::StatusOr<std::unique_ptr<Machine>> Machine::Create(
     const MachineContext& context) {
   auto machine = std::unique_ptr<Machine>(new Machine(context));
+  if (!context.config.symbols_path.empty()) {
+    KVMLET_ASSIGN_OR_RETURN(
+        machine->symbols_,
+        SymbolFile::Open(context.config.symbols_path, arch::CoreMachine()));
+  }
   KVMLET_RETURN_IF_ERROR(machine->CreateCore());
   KVMLET_RETURN_IF_ERROR(machine->CreatePci());
   KVMLET_RETURN_IF_ERROR(machine->AttachDevices());
@@ -326,24 +331,6 @@ absl::Status Machine::SetBalloon(uint64_t bytes) {
 absl::StatusOr<uint64_t> Machine::BalloonSize() const {
   if (balloon_ != nullptr) return balloon_->size();
   return absl::UnavailableError("No balloon device has been activated");
-}
-
-absl::StatusOr<std::string> Machine::RegistersText() {
-  std::string text;
-  absl::Status status;
-  HurryConsoles(true);
-  for (const auto& vcpu : vcpus_) {
-    vcpu->RunOnThread([&](KvmVcpu& kvm) {
-      const absl::StatusOr<std::string> registers =
-          platform_->RegistersText(kvm);
-      status.Update(registers.status());
-      if (!registers.ok()) return;
-      absl::StrAppend(&text, "vcpu ", vcpu->index(), ":\n", *registers);
-    });
-  }
-  if (state_ == RunState::kRunning) HurryConsoles(false);
-  if (!status.ok()) return status;
-  return text;
 }
 
 }  // namespace kvmlet

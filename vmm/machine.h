@@ -49,6 +49,7 @@
 #include "vmm/memory/memory_error.h"
 #include "vmm/memory_devices.h"
 #include "vmm/passthrough.h"
+#include "vmm/symbols/symbol_file.h"
 #include "vmm/vcpu.h"
 #include "vmm/verdict.h"
 #include "vmm/verdict_port.h"
@@ -138,6 +139,7 @@ class Machine final : public GuestRequests,
   MemoryControl& memory() override { return *memory_devices_; }
   absl::Status SetBalloon(uint64_t bytes) override;
   absl::StatusOr<uint64_t> BalloonSize() const override;
+  // machine_report.cc: with who called whom.
   absl::StatusOr<std::string> RegistersText() override;
   absl::Status DumpGuest(const std::string& path, bool paging) override;
   absl::Status InjectMemoryError(uint64_t address, bool action_required,
@@ -186,6 +188,7 @@ class Machine final : public GuestRequests,
   void EndCrashed() override;
   absl::Status ResetFromDebugger() override;
   void QuitFromDebugger() override { Quit(); }
+  absl::StatusOr<std::string> KernelOffsetText(size_t vcpu) override;
   void Post(std::function<void()> function) override;
   // The guest crashed: held for the debugger when there is one to look, or
   // at its end.
@@ -299,6 +302,7 @@ class Machine final : public GuestRequests,
   std::optional<EventFd> bus_error_event_;
   LogLimiter memory_log_{"memory"};
   std::unique_ptr<Debugger> debugger_;
+  std::optional<SymbolFile> symbols_;  // unset without --symbols
   // How it ends when the debugger lets go of a crashed guest.
   std::optional<std::pair<Verdict, ShutdownCause>> crash_;
   std::unique_ptr<ExitTrace> exit_trace_;     // null without --trace-exits

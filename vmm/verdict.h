@@ -6,9 +6,9 @@
 //    "text": "...", "wall_seconds": 3.1, "cpu_seconds": 2.9,
 //    "registers": "vcpu 0: ...", "core": "guest.core"}
 //
-// "door" is missing when the guest used none, "text" and "registers" when
-// there is nothing to say, "core" when no core file was written. Value types,
-// thread-safe; times are in seconds.
+// "registers" has the backtraces too. "door" is missing when the guest used
+// none, "text" and "registers" when there is nothing to say, "core" when no
+// core file was written. Value types, thread-safe; times are in seconds.
 #ifndef KVMLET_VMM_VERDICT_H_
 #define KVMLET_VMM_VERDICT_H_
 

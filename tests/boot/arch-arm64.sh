@@ -34,9 +34,12 @@ DEVICE_INTERRUPT='ITS-(PCI-MSIX|MSI)'
 
 # The debugger: where nokaslr puts the kernel, the entries of system calls and interrupts.
 DEBUG_TEXT=ffff800080000000
-DEBUG_ENTRIES="el0t_64_sync el1h_64_irq el0t_64_irq"
+DEBUG_ENTRIES="el0t_64_sync el1h_64_irq el0t_64_irq vectors"
 # KVM lets no guest step while breakpoints of the host are armed.
 DEBUG_NEVER=breakpoint=no
+DEBUG_ANCHOR='VBAR_EL1 is .*vectors'
+DEBUG_METHOD='frame pointers'
+DEBUG_TABLES=
 
 check_machine() {
     local pattern

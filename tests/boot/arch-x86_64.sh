@@ -47,6 +47,11 @@ DEVICE_INTERRUPT='MSI'
 DEBUG_TEXT=ffffffff81000000
 DEBUG_ENTRIES="entry_SYSCALL_64 asm_sysvec_apic_timer_interrupt asm_common_interrupt asm_sysvec_reschedule_ipi asm_sysvec_call_function_single"
 DEBUG_NEVER=steps=no
+# Reports: what tells where the kernel is, how stacks are read with a list of symbols alone, and the ELF
+# file that has tables for more.
+DEBUG_ANCHOR='LSTAR is entry_SYSCALL_64'
+DEBUG_METHOD='stack scan'
+DEBUG_TABLES=$GUEST_DIR/vmlinux-6.12
 
 # check_machine CPUS: what only this architecture's Linux tells. Used by linux-view.sh.
 check_machine() { :; }

@@ -181,6 +181,9 @@ class FakeDebugTarget final : public DebugTarget {
   void EndCrashed() override { ended_ = true; }
   absl::Status ResetFromDebugger() override { return absl::OkStatus(); }
   void QuitFromDebugger() override { ended_ = true; }
+  absl::StatusOr<std::string> KernelOffsetText(size_t) override {
+    return kernel_offset_;
+  }
   void Post(std::function<void()> function) override {
     posted_.push_back(std::move(function));
   }
@@ -192,6 +195,7 @@ class FakeDebugTarget final : public DebugTarget {
 
   std::vector<bool> running_;
   bool ended_ = false;
+  absl::StatusOr<std::string> kernel_offset_ = absl::NotFoundError("unknown");
 
  private:
   std::optional<GuestMemory> memory_;

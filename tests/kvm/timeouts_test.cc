@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <fstream>
 #include <string>
 
 #include "tests/kvm/guest_code.h"
@@ -78,6 +79,35 @@ TEST_F(TimeoutsTest, OnHangSaysWhereEveryVcpuStands) {
   EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(0)));
   EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(1)));
   EXPECT_THAT(outcome.err, HasSubstr(At(1)));
+}
+
+// A kernel that does not run: the report says so, and has the registers.
+TEST_F(TimeoutsTest, SymbolsOfAnotherKernelAreALineOfTheReport) {
+  const std::string list = Path("list");
+  std::ofstream(list) << "ffffffff81000000 T entry_SYSCALL_64\n"
+                         "ffffffff81000000 T vectors\n"
+                         "ffffffff81000100 D linux_banner\n";
+  const Outcome outcome =
+      Run({"--kernel", Payload("spin"), "--timeout", "200ms", "--on-hang",
+           "report", "--symbols", list});
+  EXPECT_EQ(outcome.status, 124);
+  EXPECT_THAT(outcome.verdict["registers"],
+              testing::StartsWith("--symbols " + list + ": does not fit"));
+  EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(0)));
+}
+
+// Found when it is read, and not before.
+TEST_F(TimeoutsTest, DamagedSymbolsAreALineOfTheReport) {
+  const std::string list = Path("list");
+  std::ofstream(list) << "ffffffff81000000 T _text\nffffffff\n";
+  const Outcome outcome =
+      Run({"--kernel", Payload("spin"), "--timeout", "200ms", "--on-hang",
+           "report", "--symbols", list});
+  EXPECT_EQ(outcome.status, 124);
+  EXPECT_THAT(
+      outcome.verdict["registers"],
+      testing::StartsWith("--symbols " + list + ": damaged list of symbols"));
+  EXPECT_THAT(outcome.verdict["registers"], HasSubstr(At(0)));
 }
 
 TEST_F(TimeoutsTest, OnHangWritesACoreFile) {

@@ -310,6 +310,13 @@ constexpr FlagSpec kRunFlags[] = {
      .words = "report dump= gdb",
      .keys = kHangKeys,
      .implied = "report"},
+    {.name = "symbols",
+     .section = "Control",
+     .value = "FILE",
+     .text = "Names the kernel's functions in reports, and who called whom: "
+             "the vmlinux of the build, a System.map, or a copy of the "
+             "guest's /proc/kallsyms. Read when a report is written.",
+     .words = "@file"},
     {.name = "on-reset",
      .section = "Control",
      .value = "reboot|exit",

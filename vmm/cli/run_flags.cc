@@ -44,6 +44,7 @@ DEFINE_string(trace_exits, "", "");
 DEFINE_string(timeout, "", "");
 DEFINE_string(idle_timeout, "", "");
 DEFINE_string(on_hang, "", "");
+DEFINE_string(symbols, "", "");
 DEFINE_string(on_reset, "reboot", "");
 DEFINE_string(exit_code, "plain", "");
 DEFINE_string(name, "", "");
@@ -206,6 +207,7 @@ absl::StatusOr<VmConfig> BuildRunConfig(const ArgWalk& walk) {
   config.rng = FLAGS_rng;
   config.console = FLAGS_console;
   config.verdict_path = FLAGS_verdict;
+  config.symbols_path = FLAGS_symbols;
   NameDevices("disk", config.disks);
   NameDevices("net", config.nets);
   NameDevices("vm", config.virtio_mems);

@@ -8,9 +8,11 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "vmm/base/stats.h"
 #include "vmm/kvm/kvm_vcpu.h"
 #include "vmm/memory/guest_memory.h"
@@ -37,6 +39,9 @@ class DebugTarget {
   virtual void EndCrashed() = 0;
   virtual absl::Status ResetFromDebugger() = 0;
   virtual void QuitFromDebugger() = 0;
+  // How far the running kernel is from its file's addresses, as this vCPU has
+  // it, for people: lines of text. Errors say what is missing.
+  virtual absl::StatusOr<std::string> KernelOffsetText(size_t vcpu) = 0;
   virtual void Post(std::function<void()> function) = 0;
 };
 

@@ -145,6 +145,15 @@ MonitorResult Reset(const Call& call) {
   return Text("the guest is at its start again\n");
 }
 
+MonitorResult Kaslr(const Call& call) {
+  const absl::StatusOr<std::string> text =
+      call.debugger.target().KernelOffsetText(call.vcpu);
+  if (!text.ok()) {
+    return Wrong(absl::StrCat("kaslr: ", text.status().message()));
+  }
+  return Text(*text);
+}
+
 MonitorResult Quit(const Call&) {
   return {.text = "the machine ends\n", .quit = true};
 }
@@ -158,6 +167,7 @@ constexpr Command kCommands[] = {
     {"caps", "what this host's KVM can do for a debugger", Caps},
     {"exits", "why each vCPU left the guest, and how often", Exits},
     {"hwbp", "breakpoints, where they live, and why one was refused", Hwbp},
+    {"kaslr", "how far the kernel is from the addresses of --symbols", Kaslr},
     {"phys", "ADDRESS [LENGTH]: bytes of physical memory", Physical},
     {"quit", "end the machine", Quit},
     {"regs", "every register of this vCPU", Registers},

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # gdb and a Debian kernel: stops, breakpoints, watchpoints, steps, a guest with a debugger of its own,
-# a reboot, clean ends, a core file.
+# a reboot, clean ends, a core file, a report with names.
 . "$(dirname "$0")/../lib.sh"
 
 # The guest waits while gdb talks.
@@ -9,7 +9,7 @@ DEBUG=$KVMLET_ROOT/tests/boot/debug
 # The first test leaves the guest's symbols there for the second.
 SHARED=$(mktemp -d /tmp/kvmlet-debug.XXXXXX)
 trap 'rm -rf "$SHARED"' EXIT
-SYMBOLS="_text start_kernel panic vfs_read ksys_read jiffies_64 el0_svc $DEBUG_ENTRIES"
+SYMBOLS="_text start_kernel panic vfs_read ksys_read jiffies_64 el0_svc linux_banner $DEBUG_ENTRIES"
 # A function of the timer's interrupt, and the only one that calls it, in another file.
 SYMBOLS="$SYMBOLS rcu_sched_clock_irq update_process_times"
 
@@ -116,15 +116,17 @@ check_boot() {
     guest_start 'modprobe virtio_blk 2>/dev/null
         if [ "$(head -c 4 /dev/vda)" = done ]; then exit 0; fi
         printf done >/dev/vda; sync; reboot -f' \
-        --append nokaslr --cpus 2 --disk disk --gdb unix:gdb.sock,wait
+        --append nokaslr --cpus 2 --disk disk --gdb unix:gdb.sock,wait --symbols syms.elf
     until [ -S gdb.sock ] || ! kill -0 "$KV_PID"; do sleep 0.1; done
     run_gdb 'p/x $pc' 'hbreak start_kernel' 'break vfs_read' continue 'p $pc' bt 'info threads' \
-        continue 'p $pc' bt 'delete 2' 'break rcu_sched_clock_irq' continue 'disable 3' finish \
+        continue 'monitor kaslr' 'p $pc' bt 'delete 2' 'break rcu_sched_clock_irq' continue 'disable 3' finish \
         'watch *(long *)&jiffies_64' continue 'delete 3 4' continue delete detach
     assert_grep '^Breakpoint 1, 0x[0-9a-f]* in start_kernel|hit Breakpoint 1, 0x[0-9a-f]* in start_kernel' gdb.out
     assert_grep 'vCPU 1' gdb.out
     assert_grep 'Breakpoint 2, 0x[0-9a-f]* in vfs_read' gdb.out
     assert_grep '^#1 .* in (ksys_read|__arm64_sys_read)' gdb.out
+    assert_grep "plus 0x0 \($DEBUG_ANCHOR\)" gdb.out
+    assert_grep '^symbol-file -o 0x0 syms.elf' gdb.out
     assert_grep 'Breakpoint 3, 0x[0-9a-f]* in rcu_sched_clock_irq' gdb.out
     assert_grep '^0x[0-9a-f]* in update_process_times' gdb.out
     assert_grep 'Hardware watchpoint 4' gdb.out
@@ -162,7 +164,43 @@ check_core() {
     rm guest.core
 }
 
+# panicked FILE: a guest whose kernel is somewhere else panics, and the report names who called whom.
+panicked() {
+    local name
+    guest 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger; sleep 60' --cpus 2 --symbols "$1"
+    assert_status 80
+    json_get registers >report
+    cat report
+    assert_grep "^symbols of $1, offset 0x[0-9a-f]+ \($DEBUG_ANCHOR\)\$" report
+    for name in panic sysrq_handle_crash __handle_sysrq vfs_write; do
+        assert_grep "^  ffff[0-9a-f]{12} [ ?] $name\+0x[0-9a-f]+/0x[0-9a-f]+\$" report
+    done
+}
+
+# The first guest says where its kernel has what; those that panic are elsewhere.
+check_symbols() {
+    truncate -s 32M disk
+    guest 'modprobe virtio_blk 2>/dev/null; sysctl -w kernel.kptr_restrict=0 >/dev/null
+        grep -E " [tTwW] | (linux_banner|_end)\$" /proc/kallsyms >/dev/vda && sync' \
+        --append nokaslr --disk disk
+    assert_status 0
+    tr -d '\0' <disk >kallsyms
+    rm disk
+    assert_grep ' sysrq_handle_crash$' kallsyms
+    panicked kallsyms
+    assert_grep "^backtrace \($DEBUG_METHOD\):" report
+    [ -n "$DEBUG_TABLES" ] || return 0
+    python3 "$DEBUG/kallsyms_elf.py" --orc "$DEBUG_TABLES" kallsyms vmlinux
+    panicked vmlinux
+    assert_grep '^backtrace \(ORC\):' report
+    # Each of them is known to have called the one before.
+    assert_equal 'the callers' "$(sed -n 's/^  ffff[0-9a-f]*   \([a-z0-9_]*\)+.*/\1/p' report | awk '
+        /^(panic|sysrq_handle_crash|__handle_sysrq|vfs_write|ksys_write|do_syscall_64)$/' | xargs)" \
+        'panic sysrq_handle_crash __handle_sysrq vfs_write ksys_write do_syscall_64'
+}
+
 command -v gdb >/dev/null || { report SKIP all "gdb is not installed" && exit 0; }
 run_test running check_running
 run_test boot check_boot
 run_test core check_core
+run_test symbols check_symbols

@@ -58,7 +58,7 @@ constexpr char kEverything[] = R"({
   "balloon": {"reporting": true, "stats": 3},
   "pmem": [{"file": "a,b.img", "ro": true}],
   "serial": "file:s.log", "qmp": "unix:q", "gdb": "tcp:9,wait",
-  "verdict": "v", "events": "fd:3",
+  "verdict": "v", "events": "fd:3", "symbols": "s",
   "timeout": 90, "idle-timeout": "500ms", "on-hang": "report",
   "trace-exits": {"path": "t", "size": "1M"},
   "on-reset": "exit", "exit-code": "qemu", "log-level": "info"})";
@@ -119,6 +119,7 @@ void ExpectSameRest(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.gdb->port, b.gdb->port);
   EXPECT_EQ(a.gdb->wait, b.gdb->wait);
   EXPECT_EQ(a.verdict_path, b.verdict_path);
+  EXPECT_EQ(a.symbols_path, b.symbols_path);
   EXPECT_EQ(a.events, b.events);
   EXPECT_EQ(a.timeout, b.timeout);
   EXPECT_EQ(a.idle_timeout, b.idle_timeout);
@@ -159,6 +160,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--qmp=unix:q",
                             "--gdb=tcp:9,wait",
                             "--verdict=v",
+                            "--symbols=s",
                             "--events=fd:3",
                             "--timeout=90",
                             "--idle-timeout=500ms",

@@ -76,15 +76,16 @@ TEST(RunFlagsTest, AFailedParseLeavesNoTraceEither) {
 }
 
 TEST(RunFlagsTest, PlainStrings) {
-  const auto config =
-      Parse({"--kernel", "k", "--initrd", "i", "--append", "a b",
-             "--append-exact", "--verdict", "v.json", "--name", "web-1"});
+  const auto config = Parse({"--kernel", "k", "--initrd", "i", "--append",
+                             "a b", "--append-exact", "--verdict", "v.json",
+                             "--name", "web-1", "--symbols", "vmlinux"});
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->kernel, "k");
   EXPECT_EQ(config->initrd, "i");
   EXPECT_EQ(config->append, "a b");
   EXPECT_TRUE(config->append_exact);
   EXPECT_EQ(config->verdict_path, "v.json");
+  EXPECT_EQ(config->symbols_path, "vmlinux");
   EXPECT_EQ(config->name, "web-1");
 }
 

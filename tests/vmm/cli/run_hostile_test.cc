@@ -154,7 +154,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"--on-hang", "no"}, Wrong{"--on-hang", "report"},
         Wrong{"--on-reset", "halt"}, Wrong{"--exit-code", "bochs"},
         Wrong{"--name", "a b"}, Wrong{"--name", ""}, Wrong{"--verdict", ""},
-        Wrong{"--log-level", "loud"}));
+        Wrong{"--symbols", ""}, Wrong{"--log-level", "loud"}));
 
 TEST(HostileRunTest, AnOperandIsSuggestedAFlag) {
   const auto config = Parse({"bzImage"});
