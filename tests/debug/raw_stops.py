@@ -139,7 +139,10 @@ class Stops(RawTest):
             took.sort()
             print(f"an interrupt of a {name} guest took {took[0]:.2f} ms, "
                   f"median {took[10]:.2f}, most {took[-1]:.2f}")
-            self.assertLess(took[0], 50)
+            # With more to do than processors, others' time is in it.
+            if os.getloadavg()[0] < os.cpu_count():
+                self.assertLess(took[0], 50)
+            self.assertLess(took[0], 1000)
 
     def test_packets_to_a_running_guest_are_not_answered(self):
         _, client = self.stopped()

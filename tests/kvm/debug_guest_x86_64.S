@@ -151,14 +151,16 @@ LABEL dg_shadow2
 LABEL dg_shadow3
 	jmp dg_through
 
-/* Its handler gives it an address that is there. */
+/* Its handler gives it an address that is there, and talks to a device. */
 LABEL dg_fault
 	mov $0x200000000, %rbx
 LABEL dg_fault0
 	mov (%rbx), %rax
 LABEL dg_fault1
 	jmp dg_through
+	.skip 16
 LABEL dg_on_page_fault
+	out %al, $0x80
 	add $8, %rsp
 	mov $DEBUG_GUEST_DATA, %ebx
 	iretq

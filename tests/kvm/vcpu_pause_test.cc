@@ -139,7 +139,7 @@ TEST_F(VcpuPauseTest, WhileItWaitsFunctionsMayRunOnTheCallersThread) {
   }
 }
 
-TEST_F(VcpuPauseTest, AskedToPauseAgainItNeedsNoKick) {
+TEST_F(VcpuPauseTest, HeldByTwoItWaitsForBoth) {
   Load(Writer());
   const auto vcpu = Start();
   for (int i = 0; i < 100; ++i) {

@@ -84,7 +84,12 @@ bool VcpuDebug::OnExit(const KvmVcpu& vcpu) {
 bool VcpuDebug::OnAccess(const KvmVcpu& vcpu) {
   if (!step_ || !step_->control.single_step) return true;
   const absl::StatusOr<uint64_t> pc = context_.arch.ProgramCounter(vcpu);
-  if (!pc.ok() || *pc == step_->pc) return true;
+  if (!pc.ok()) return true;
+  // Elsewhere it is a handler that asks: of an exception of the instruction,
+  // which is not done then, or of an interrupt.
+  constexpr uint64_t kLongestInstruction = 15;
+  const uint64_t past = *pc - step_->pc;
+  if (past == 0 || past > kLongestInstruction) return true;
   return AfterStep(vcpu, *pc);
 }
 
