@@ -143,13 +143,14 @@ void Vcpu::Loop() {
       return kvm_->Run();
     }();
     access_pending_ = error == 0;
+    if (error != 0 && context_.trace != nullptr) context_.trace->Interrupted();
     if (lost_memory_) HandleLostMemory();
     if (error == 0) {
       HandleExit();
       continue;
     }
-    if (context_.trace != nullptr) context_.trace->Interrupted();
     if (error == EFAULT && context_.observer.OnMemoryFault(index())) {
+      if (context_.trace != nullptr) context_.trace->Enter();
       continue;
     }
     if (error != EINTR && error != EAGAIN) {

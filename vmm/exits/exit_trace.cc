@@ -65,6 +65,15 @@ uint64_t Describe(const kvm_run& run) {
 }
 
 // Never the same file again: who reads or writes the old one goes on.
+bool IsExitTrace(const std::string& path) {
+  ExitTraceHeader header;
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return fd.ok() &&
+         ::read(fd.get(), &header, sizeof(header)) == sizeof(header) &&
+         std::string_view(header.magic, sizeof(header.magic)) ==
+             kExitTraceMagic;
+}
+
 absl::StatusOr<UniqueFd> CreateFile(const std::string& path, uint64_t bytes) {
   const std::string what = absl::StrCat("--trace-exits ", path);
   struct stat st {};
@@ -72,6 +81,12 @@ absl::StatusOr<UniqueFd> CreateFile(const std::string& path, uint64_t bytes) {
     if (!S_ISREG(st.st_mode)) {
       return BadInput(
           absl::StrCat(what, ": not a regular file; name one, or a new one"));
+    }
+    if (st.st_size != 0 && !IsExitTrace(path)) {
+      return BadInput(absl::StrCat(
+          what,
+          ": the file is there and is no trace; name another, or remove "
+          "it"));
     }
     if (::unlink(path.c_str()) != 0) return PosixError(errno, what);
   }

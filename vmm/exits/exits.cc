@@ -25,7 +25,9 @@ int ExitsMain(const std::string& path, ExitsFormat format, std::ostream& out,
       break;
   }
   out.flush();
-  return 0;
+  if (out.good()) return 0;
+  err << "kvmlet exits: the output could not be written\n";
+  return static_cast<int>(ExitStatus::kOsRefused);
 }
 
 }  // namespace kvmlet

@@ -84,7 +84,7 @@ check_exits() {
     kv_wait
     assert_status 0
     "$KVMLET" exits exits.trace >table
-    assert_grep '^[0-9]+ exits of 2 vCPUs in [0-9.]+s$' table
+    assert_grep '^[0-9]+ exits of 2 vCPUs in [0-9.]+m?s$' table
     assert_grep '^mmio +[0-9]+ ' table
 }
 
