@@ -70,8 +70,9 @@ check_registers() {
 
 # Two vCPUs' boot: what was recorded is what was counted, reason by reason.
 check_exits() {
-    guest_start 'echo READY; sleep 600' --qmp unix:vm.sock --cpus 2 --trace-exits exits.trace,size=16M
-    wait_for READY
+    KV_TIMEOUT=600s guest_start 'echo READY; sleep 900' --qmp unix:vm.sock --cpus 2 \
+        --trace-exits exits.trace,size=16M
+    wait_for READY "$KV_OUTPUT" 500
     "$KVMLET" ctl vm.sock stop
     "$KVMLET" ctl vm.sock info exits --json >counted.json
     "$KVMLET" exits exits.trace --json >traced.json
