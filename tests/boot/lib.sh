@@ -96,6 +96,25 @@ run_test() {
     done
 }
 
+# long_test NAME FUNCTION [ARGUMENT]...: the same, of which a shorter test shows the most: only where
+# KVMLET_LONG is 1, and when a FILTER was given.
+long_test() {
+    if [ "${KVMLET_LONG:-0}" = 1 ] || [ "${TEST_FILTER:-.}" != . ]; then
+        run_test "$@"
+    elif ! is_reported "$1"; then
+        report SKIP "$1" "a long test: KVMLET_LONG=1 runs it"
+    fi
+}
+
+# both_test NAME FUNCTION [ARGUMENT]...: what x86_64 shows for both architectures is a long test on arm64.
+both_test() {
+    if [ "$ARCH" = arm64 ]; then
+        long_test "$@"
+    else
+        run_test "$@"
+    fi
+}
+
 # keep_files NAME: shows and keeps what a failed test leaves.
 keep_files() {
     local file kept=$TEST_OUT/${1//\//_}

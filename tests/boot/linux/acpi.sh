@@ -61,7 +61,7 @@ check_acpi_power() {
     assert_status 0
 }
 
-run_test acpi-6.12-1-cpu check_acpi_boot 6.12 1
+long_test acpi-6.12-1-cpu check_acpi_boot 6.12 1
 run_test acpi-6.12-16k-2-cpus check_acpi_boot 6.12-16k 2
 run_test acpi-6.1-cloud-4-cpus check_acpi_boot 6.1-cloud 4
 run_test acpi-same-machine check_same

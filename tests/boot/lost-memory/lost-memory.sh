@@ -253,11 +253,11 @@ check_injected() {
 }
 
 run_test lost-injected check_injected
-run_test lost-one-cpu check_survives 1
+long_test lost-one-cpu check_survives 1
 run_test lost-two-cpus check_survives 2
-run_test lost-anonymous check_backing ''
-run_test lost-memfd check_backing ,shared
-run_test lost-hugetlb check_hugetlb
+long_test lost-anonymous check_backing ''
+long_test lost-memfd check_backing ,shared
+both_test lost-hugetlb check_hugetlb
 if [ "$ARCH" = arm64 ]; then
     run_test lost-found check_found
     run_test lost-in-kernel check_kernel

@@ -64,4 +64,4 @@ check_pages() {
     pool_of 0
 }
 
-run_test pages-of-1G check_pages
+both_test pages-of-1G check_pages

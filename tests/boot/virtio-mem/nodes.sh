@@ -69,4 +69,4 @@ check_nodes() { # check_nodes KERNEL
 
 [ -z "$ACPI_FLAG" ] || run_test nodes-without-acpi check_without_acpi
 run_test nodes check_nodes 6.12
-run_test nodes-6.1 check_nodes 6.1-cloud
+long_test nodes-6.1 check_nodes 6.1-cloud

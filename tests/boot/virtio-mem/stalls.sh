@@ -98,6 +98,6 @@ check_hasty() {
     end
 }
 
-run_test not-online check_offline
+both_test not-online check_offline
 run_test partial check_partial
-run_test hasty-resizes check_hasty
+both_test hasty-resizes check_hasty

@@ -42,4 +42,4 @@ check_suspend() {
     end
 }
 
-run_test suspend check_suspend
+both_test suspend check_suspend
