@@ -2,8 +2,8 @@
 // Run in a guest: says at which guest-physical address a page of it lies, and
 // reads it again and again until that is an error, which it then describes.
 // "huge": it is the first page of a huge one, all of which is the program's, so
-// that a host whose own pages are as large takes nobody else's. "kernel": the
-// guest's kernel reads it, in a system call.
+// that a host whose own pages are as large takes nobody else's, and it is kept
+// for ever. "kernel": the guest's kernel reads it, in a system call.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <setjmp.h>
@@ -22,6 +22,8 @@ static volatile int code;
 static volatile int bits;
 static void* volatile where;
 static volatile char* page;
+static size_t size = kPage;
+static int file = -1;
 
 static void OnBusError(int signal, siginfo_t* info, void* context) {
   (void)signal;
@@ -44,7 +46,7 @@ static uint64_t Address(const void* of) {
   return (entry & ((1ull << 55) - 1)) * kPage;
 }
 
-static void* NewPage(size_t size) {
+static void* NewPage(void) {
   char* const all = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (all == MAP_FAILED) return NULL;
@@ -59,9 +61,9 @@ static bool Is(int argc, char** argv, const char* word) {
 }
 
 int main(int argc, char** argv) {
-  const size_t size = Is(argc, argv, "huge") ? kHugePage : kPage;
-  const int file = Is(argc, argv, "kernel") ? memfd_create("copy", 0) : -1;
-  page = NewPage(size);
+  if (Is(argc, argv, "kernel")) file = memfd_create("copy", 0);
+  if (Is(argc, argv, "huge")) size = kHugePage;
+  page = NewPage();
   if (page == NULL) return 1;
   if (Address((const void*)page) % size != 0) return 3;
   struct sigaction action;
@@ -82,5 +84,7 @@ int main(int argc, char** argv) {
   printf(
       "MET code=%d bits=%d page=%s\n", code, bits,
       (uintptr_t)where / kPage == (uintptr_t)page / kPage ? "same" : "other");
+  fflush(stdout);
+  if (size == kHugePage) pause();
   return 0;
 }
