@@ -34,7 +34,13 @@ absl::StatusOr<std::string> Machine::RegistersText() {
 
 absl::StatusOr<std::string> Machine::KernelOffsetText(size_t vcpu) {
   KernelReport kernel(symbols_ ? &*symbols_ : nullptr);
-  RunOnVcpu(vcpu, [&](KvmVcpu& kvm) { kernel.LookForOffset(kvm, *memory_); });
+  const auto look = [&](size_t at) {
+    if (!kernel.wants_offset()) return;
+    RunOnVcpu(at, [&](KvmVcpu& kvm) { kernel.LookForOffset(kvm, *memory_); });
+  };
+  look(vcpu);
+  // One that is in user mode, or not started, may not know.
+  for (size_t other = 0; other < vcpus_.size(); ++other) look(other);
   return kernel.OffsetText();
 }
 

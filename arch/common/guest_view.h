@@ -39,8 +39,10 @@ class GuestView {
   const GuestMemory& memory_;
 };
 
-// A kernel is moved by whole pages.
-constexpr bool PlausibleOffset(uint64_t offset) { return offset % 4096 == 0; }
+// A kernel is moved by 2 MiB on x86-64, and by 64 KiB at least on arm64.
+constexpr bool PlausibleOffset(uint64_t offset) {
+  return offset % 0x10000 == 0;
+}
 
 // Whether a Linux of this file runs at this offset: its banner is where the
 // file says. A file that does not say is believed.

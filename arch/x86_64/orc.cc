@@ -20,13 +20,21 @@ unsigned OldType(uint16_t word) { return word >> 8 & 3u; }
 
 OrcEntry::Type DecodeType(uint16_t word, bool old_layout) {
   using Type = OrcEntry::Type;
-  if (SpRegister(word) == 0) return Type::kEnd;
-  constexpr Type kNew[] = {Type::kEnd,  Type::kEnd,         Type::kCall,
-                           Type::kRegs, Type::kPartialRegs, Type::kEnd,
-                           Type::kEnd,  Type::kEnd};
+  // Linux 6.4 made the end a type of its own; before it was a bit, in 6.3 the
+  // next one.
+  constexpr uint16_t kOldEnd = 3u << 10;
+  constexpr Type kNew[] = {
+      Type::kUndefined,   Type::kEnd,       Type::kCall,      Type::kRegs,
+      Type::kPartialRegs, Type::kUndefined, Type::kUndefined, Type::kUndefined};
   constexpr Type kOld[] = {Type::kCall, Type::kRegs, Type::kPartialRegs,
-                           Type::kEnd};
-  return old_layout ? kOld[OldType(word)] : kNew[NewType(word)];
+                           Type::kUndefined};
+  if (!old_layout) {
+    const Type type = kNew[NewType(word)];
+    return SpRegister(word) != 0 || type == Type::kEnd ? type
+                                                       : Type::kUndefined;
+  }
+  if (SpRegister(word) != 0) return kOld[OldType(word)];
+  return (word & kOldEnd) != 0 ? Type::kEnd : Type::kUndefined;
 }
 
 }  // namespace

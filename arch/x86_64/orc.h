@@ -35,7 +35,8 @@ enum class OrcRegister : uint8_t {
 };
 
 struct OrcEntry {
-  enum class Type { kEnd, kCall, kRegs, kPartialRegs };
+  // kUndefined: the tables do not say.
+  enum class Type { kEnd, kCall, kRegs, kPartialRegs, kUndefined };
   Type type = Type::kEnd;
   OrcRegister sp = OrcRegister::kUndefined;
   OrcRegister bp = OrcRegister::kUndefined;

@@ -155,6 +155,7 @@ Unwinder::Step Unwinder::ByOrc() {
   const std::optional<OrcEntry> entry = EntryHere();
   if (!entry) return Step::kStuck;
   if (entry->type == OrcEntry::Type::kEnd) return Step::kDone;
+  if (entry->type == OrcEntry::Type::kUndefined) return Step::kStuck;
   const std::optional<uint64_t> sp = PreviousSp(*entry);
   if (!sp) return Step::kStuck;
   const uint64_t bp = now_.bp;

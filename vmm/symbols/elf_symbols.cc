@@ -3,6 +3,7 @@
 // unwinder wants.
 #include <elf.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -17,11 +18,18 @@ namespace {
 // A kernel's largest section of interest has some twenty megabytes.
 constexpr uint64_t kMostBytes = 256 << 20;
 constexpr uint64_t kMostSections = SHN_LORESERVE - 1;
-constexpr std::string_view kKeptPrefix = ".orc_";
+constexpr uint64_t kMostSymbols = 4 << 20;
+// KSYM_NAME_LEN of Linux.
+constexpr size_t kLongestName = 512;
+
+bool IsKept(std::string_view name) {
+  return name == ".orc_unwind" || name == ".orc_unwind_ip";
+}
 
 std::string_view NameAt(std::span<const char> names, uint64_t at) {
   if (at >= names.size()) return {};
-  const std::string_view rest(names.data() + at, names.size() - at);
+  const std::string_view rest(names.data() + at,
+                              std::min(names.size() - at, kLongestName));
   return rest.substr(0, rest.find('\0'));
 }
 
@@ -92,19 +100,24 @@ absl::Status KernelSymbols::ParseElf(const SymbolBytes& bytes) {
   }
   std::vector<bool> executable;
   std::vector<std::byte> table;
+  bool has_table = false;
   for (const Elf64_Shdr& section : sections) {
     executable.push_back((section.sh_flags & SHF_EXECINSTR) != 0);
     const std::string_view name = NameAt(names, section.sh_name);
-    if (section.sh_type == SHT_PROGBITS && name.starts_with(kKeptPrefix)) {
+    if (section.sh_type == SHT_PROGBITS && IsKept(name) &&
+        !sections_.contains(std::string(name))) {
       KVMLET_ASSIGN_OR_RETURN(
           std::vector<std::byte> raw,
           ReadPart(bytes, name, section.sh_offset, section.sh_size));
       sections_[std::string(name)] = {section.sh_addr, std::move(raw)};
     }
-    if (section.sh_type != SHT_SYMTAB || !table.empty()) continue;
+    if (section.sh_type != SHT_SYMTAB || has_table) continue;
+    has_table = true;
     if (section.sh_entsize != sizeof(Elf64_Sym) ||
-        section.sh_link >= sections.size()) {
-      return BadInput("damaged ELF: a symbol table without names");
+        section.sh_link >= sections.size() ||
+        section.sh_size / sizeof(Elf64_Sym) > kMostSymbols) {
+      return BadInput(
+          "damaged ELF: a symbol table without names, or too large");
     }
     const Elf64_Shdr& strings = sections[section.sh_link];
     KVMLET_ASSIGN_OR_RETURN(
@@ -132,7 +145,9 @@ void KernelSymbols::AddElfSymbols(std::span<const std::byte> table,
     }
     const std::string_view name = NameAt(text_, symbol.st_name);
     // The assembler's own marks: $x, .Ltmp1.
-    if (name.empty() || name[0] == '$' || name.starts_with(".L")) continue;
+    if (!IsSymbolName(name) || name[0] == '$' || name.starts_with(".L")) {
+      continue;
+    }
     const bool code =
         symbol.st_shndx < executable.size() && executable[symbol.st_shndx];
     by_name_.push_back({.address = symbol.st_value,

@@ -62,7 +62,8 @@ std::string KernelReport::Header() const {
   if (!offset_) {
     return absl::StrCat("--symbols ", file_->path(),
                         ": does not fit the kernel that runs, or none runs "
-                        "yet: addresses are without names\n");
+                        "yet: addresses are without names; give the file of "
+                        "the very build that runs\n");
   }
   return absl::StrFormat("symbols of %s, offset 0x%x (%s)\n", file_->path(),
                          offset_->value, offset_->source);
@@ -91,14 +92,27 @@ absl::StatusOr<std::string> KernelReport::OffsetText() const {
   if (!offset_) {
     return absl::NotFoundError(
         absl::StrCat(file_->path(),
-                     ": does not fit the kernel that runs, or none runs yet"));
+                     ": does not fit the kernel that runs, or none runs yet; "
+                     "give the file of the very build that runs"));
   }
-  const bool elf = symbols_->format() == SymbolFormat::kElf;
-  const std::string vmlinux = elf ? file_->path() : "vmlinux";
-  return absl::StrFormat(
-      "the kernel is at the addresses of %s plus 0x%x (%s)\n"
-      "symbol-file -o 0x%x %s\n",
-      file_->path(), offset_->value, offset_->source, offset_->value, vmlinux);
+  std::string text =
+      absl::StrFormat("the kernel is at the addresses of %s plus 0x%x (%s)\n",
+                      file_->path(), offset_->value, offset_->source);
+  if (symbols_->format() == SymbolFormat::kElf) {
+    absl::StrAppendFormat(&text, "symbol-file -o 0x%x %s\n", offset_->value,
+                          file_->path());
+    return text;
+  }
+  // The list may be of a kernel that was moved already: gdb has to count from
+  // where its own file has the text.
+  const std::optional<uint64_t> start = symbols_->AddressOf("_text");
+  if (start) {
+    absl::StrAppendFormat(&text,
+                          "_text is at 0x%x: symbol-file -o 0x%x-ADDRESS "
+                          "vmlinux, with _text's ADDRESS in that vmlinux\n",
+                          *start + offset_->value, *start + offset_->value);
+  }
+  return text;
 }
 
 }  // namespace kvmlet

@@ -20,6 +20,7 @@ constexpr uint64_t kMostText = 256 << 20;
 // No function is larger; behind the last one there is something else.
 constexpr uint64_t kLargestFunction = 1 << 20;
 constexpr size_t kMostDigits = 16;
+constexpr size_t kMostLines = 4 << 20;
 
 bool IsHex(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ||
@@ -48,6 +49,11 @@ std::string_view TakeWord(std::string_view& line) {
 }
 
 }  // namespace
+
+bool IsSymbolName(std::string_view name) {
+  return !name.empty() &&
+         std::ranges::all_of(name, [](char c) { return c > ' ' && c <= '~'; });
+}
 
 absl::StatusOr<SymbolFormat> RecogniseSymbols(const SymbolBytes& bytes,
                                               uint16_t machine) {
@@ -116,7 +122,12 @@ absl::Status KernelSymbols::AddLine(std::string_view line) {
   std::string_view module = TakeWord(line);
   if (address.empty()) return absl::OkStatus();
   uint64_t value = 0;
-  if (type.size() != 1 || name.empty() || address.size() > kMostDigits ||
+  if (by_name_.size() >= kMostLines) {
+    return BadInput("damaged list of symbols: no kernel has so many");
+  }
+  if (type.size() != 1 || !IsSymbolName(name) ||
+      (!module.empty() && !IsSymbolName(module)) ||
+      address.size() > kMostDigits ||
       !absl::SimpleHexAtoi(absl::string_view(address.data(), address.size()),
                            &value)) {
     return BadInput(absl::StrCat("damaged list of symbols: symbol ",

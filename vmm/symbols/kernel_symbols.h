@@ -41,6 +41,9 @@ enum class SymbolFormat { kElf, kText };
 absl::StatusOr<SymbolFormat> RecogniseSymbols(const SymbolBytes& bytes,
                                               uint16_t machine);
 
+// Of letters, digits and signs: whatever a report may print.
+bool IsSymbolName(std::string_view name);
+
 class KernelSymbols final : public arch::KernelFile {
  public:
   static absl::StatusOr<std::unique_ptr<KernelSymbols>> Parse(

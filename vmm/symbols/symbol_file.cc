@@ -61,6 +61,12 @@ absl::StatusOr<const KernelSymbols*> SymbolFile::Load() {
   if (!status_) {
     auto symbols = KernelSymbols::Parse(Bytes(), machine_);
     status_ = Prefixed(Label(path_), symbols.status());
+    if (!status_->ok()) {
+      status_ =
+          BadInput(absl::StrCat(status_->message(),
+                                "; copy it again, or give the vmlinux of this "
+                                "build"));
+    }
     if (symbols.ok()) symbols_ = *std::move(symbols);
   }
   if (!status_->ok()) return *status_;

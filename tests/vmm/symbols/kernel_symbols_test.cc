@@ -127,6 +127,21 @@ TEST(KernelSymbolsTest, DamageIsHarmless) {
   }
 }
 
+// Names go to the terminal, and are searched.
+TEST(KernelSymbolsTest, NamesArePrintableAndShort) {
+  const auto symbols =
+      ParseSymbols(SymbolElf({{"good", 0x1000},
+                              {"\x1b[2J", 0x1100},
+                              {"new\nline", 0x1200},
+                              {std::string(600, 'a'), 0x1300}}));
+  ASSERT_TRUE(symbols.ok()) << symbols.status();
+  EXPECT_EQ(NameAt(**symbols, 0x1110), "good");
+  EXPECT_EQ(NameAt(**symbols, 0x1210), "good");
+  EXPECT_EQ(NameAt(**symbols, 0x1310), std::string(512, 'a'));
+  EXPECT_THAT(ErrorOf("ffffffff81000000 T a\x1b[2J\n"), HasSubstr("symbol 1"));
+  EXPECT_THAT(ErrorOf("ffffffff81000000 T a [\x07]\n"), HasSubstr("symbol 1"));
+}
+
 TEST(KernelSymbolsTest, AFileThatCannotBeReadIsAnError) {
   const std::string elf = SymbolElf({{"first", 0x1000}});
   SymbolBytes bytes = BytesOf(elf);

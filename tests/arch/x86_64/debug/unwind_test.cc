@@ -73,7 +73,7 @@ class UnwindTest : public testing::Test {
       if (old_layout) {
         type = orc.type == OrcEntry::Type::kEnd ? 4 : type - 1;
       } else {
-        type += orc.type == OrcEntry::Type::kEnd ? 0 : 1;
+        type += 1;
       }
       add(entries, static_cast<uint16_t>(static_cast<unsigned>(orc.sp) |
                                          static_cast<unsigned>(orc.bp) << 4 |
