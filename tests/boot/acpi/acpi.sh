@@ -4,8 +4,6 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../linux-view.sh"
 
-[ -n "$ACPI_FLAG" ] || exit 0
-
 check_acpi_boot() {
     local pattern
     # The device tree's driver has another name for the host bridge.
@@ -61,8 +59,8 @@ check_acpi_power() {
     assert_status 0
 }
 
-long_test acpi-6.12-1-cpu check_acpi_boot 6.12 1
-run_test acpi-6.12-16k-2-cpus check_acpi_boot 6.12-16k 2
-run_test acpi-6.1-cloud-4-cpus check_acpi_boot 6.1-cloud 4
-run_test acpi-same-machine check_same
-run_test acpi-reset-and-button check_acpi_power
+long_test 6.12-1-cpu check_acpi_boot 6.12 1
+run_test 6.12-16k-2-cpus check_acpi_boot 6.12-16k 2
+run_test 6.1-cloud-4-cpus check_acpi_boot 6.1-cloud 4
+run_test same-machine check_same
+run_test reset-and-button check_acpi_power
