@@ -48,4 +48,4 @@ check_example() {
     end
 }
 
-run_test one-three-none check_example
+both_test one-three-none check_example

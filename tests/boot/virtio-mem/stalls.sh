@@ -99,5 +99,5 @@ check_hasty() {
 }
 
 both_test not-online check_offline
-run_test partial check_partial
+both_test partial check_partial
 both_test hasty-resizes check_hasty
