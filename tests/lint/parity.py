@@ -29,7 +29,7 @@ def boot_test_exists(root, arch, group, test):
         if other and other.group(1) != arch:
             continue
         with open(path, encoding="utf-8") as f:
-            names = re.findall(r"^\s*run_test (\S+)", f.read(), re.M)
+            names = re.findall(r"^\s*(?:run|long|both)_test (\S+)", f.read(), re.M)
         # In a loop part of a name is a variable.
         patterns = [re.sub(r"\\\$\\?\{?\w+\\?\}?", ".+", re.escape(name.strip("\"'"))) for name in names]
         if any(re.fullmatch(pattern, test) for pattern in patterns):

@@ -61,6 +61,6 @@ check_acpi_power() {
 
 long_test 6.12-1-cpu check_acpi_boot 6.12 1
 run_test 6.12-16k-2-cpus check_acpi_boot 6.12-16k 2
-run_test 6.1-cloud-4-cpus check_acpi_boot 6.1-cloud 4
+long_test 6.1-cloud-4-cpus check_acpi_boot 6.1-cloud 4
 run_test same-machine check_same
 run_test reset-and-button check_acpi_power

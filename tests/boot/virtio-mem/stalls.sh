@@ -98,6 +98,6 @@ check_hasty() {
     end
 }
 
-both_test not-online check_offline
+long_test not-online check_offline
 both_test partial check_partial
-both_test hasty-resizes check_hasty
+long_test hasty-resizes check_hasty
