@@ -33,8 +33,8 @@ check_touch() {
 said_number() { tr -d '\r' <"$KV_OUTPUT" | sed -n "s/^$1 //p"; }
 
 for kernel in $GUEST_KERNELS; do
-    both_test "$kernel-2-cpus-6G" check_boot "$kernel" 2 6144
+    long_test "$kernel-2-cpus-6G" check_boot "$kernel" 2 6144
 done
-both_test 6.12-1-cpus-6G check_boot 6.12 1 6144
+long_test 6.12-1-cpus-6G check_boot 6.12 1 6144
 run_test 6.12-4-cpus-6G check_boot 6.12 4 6144
 run_test touched-above-4G check_touch
