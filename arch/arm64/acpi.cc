@@ -22,10 +22,6 @@ namespace {
 constexpr uint16_t kBootPsci = 1u << 0;
 constexpr uint16_t kBootHvc = 1u << 1;
 
-AcpiRange ToAcpi(const AddressRange& range) {
-  return {range.base(), range.size()};
-}
-
 AcpiRegisters InMemory(uint64_t base, uint64_t size) {
   return {AcpiSpace::kMemory, {base, size}};
 }

@@ -262,13 +262,6 @@ constexpr uint8_t kPpttRevision = 2;
 constexpr uint8_t kSpcrRevision = 2;
 constexpr uint8_t kIortRevision = 0;
 
-template <typename T>
-Bytes ObjectBytes(const T& object) {
-  Bytes out;
-  AppendObject(out, object);
-  return out;
-}
-
 }  // namespace
 
 Bytes BuildArmMadt(const FdtMachine& machine) {

@@ -16,14 +16,9 @@ constexpr uint64_t kAcks = kSources * sizeof(uint64_t);
 static_assert(kBlocks + kSources * kBlockSize <= ErrorSources::kSize);
 constexpr uint64_t kAcknowledged = 1;
 
-// 5.2.3.2 "Generic Address Structure": eight bytes of memory.
-struct [[gnu::packed]] GenericAddress {
-  uint8_t space = 0;
-  uint8_t bit_width = 64;
-  uint8_t bit_offset = 0;
-  uint8_t access_size = 4;
-  uint64_t address = 0;
-};
+constexpr GenericAddress EightBytes(Gpa at) {
+  return {.bit_width = 64, .access_size = 4, .address = at.value};
+}
 
 // 18.3.2.9 "Hardware Error Notification".
 constexpr uint8_t kNotifyByGpio = 7;  // a _HID of PNP0C33 hears of it
@@ -134,10 +129,10 @@ Bytes ErrorSources::BuildHest() const {
   AppendObject(body, uint32_t{kSources});
   for (const Source source : {Source::kAbort, Source::kEvent}) {
     GenericSource entry{.id = static_cast<uint16_t>(source)};
-    entry.status.address = AddressSlot(source).value;
+    entry.status = EightBytes(AddressSlot(source));
     entry.notification.type =
         source == Source::kAbort ? kNotifyByAbort : kNotifyByGpio;
-    entry.ack.address = AckSlot(source).value;
+    entry.ack = EightBytes(AckSlot(source));
     AppendObject(body, entry);
   }
   return BuildTable("HEST", kHestRevision, body);

@@ -42,9 +42,7 @@ ExitResult Arm64Platform::OnSystemEvent(const kvm_run& run) {
 // reports its address only. No driver uses them on devices, and a real bus
 // would answer some of them with an abort too.
 ExitResult Arm64Platform::OnAccessWithoutSyndrome(KvmVcpu& vcpu) {
-  kvm_vcpu_events events{};
-  events.exception.ext_dabt_pending = 1;
-  if (!vcpu.fd().Set(kSetVcpuEvents, events).ok()) return ExitResult::kUnknown;
+  if (!InjectExternalAbort(vcpu).ok()) return ExitResult::kUnknown;
   log_.Warn(absl::StrFormat(
       "vcpu %u: an access at 0x%x by an instruction that KVM cannot decode; "
       "the guest gets an external abort",

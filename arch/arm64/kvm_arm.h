@@ -85,6 +85,12 @@ inline absl::Status SetRegister(const KvmVcpu& vcpu, uint64_t id,
   const kvm_one_reg reg{.id = id, .addr = reinterpret_cast<uint64_t>(&value)};
   return vcpu.fd().Set(kSetOneReg, reg);
 }
+// The vCPU takes a synchronous external abort when it runs next.
+inline absl::Status InjectExternalAbort(const KvmVcpu& vcpu) {
+  kvm_vcpu_events events{};
+  events.exception.ext_dabt_pending = 1;
+  return vcpu.fd().Set(kSetVcpuEvents, events);
+}
 
 }  // namespace kvmlet::arch::arm64
 

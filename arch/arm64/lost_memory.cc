@@ -16,12 +16,6 @@ namespace {
 
 using Source = ErrorSources::Source;
 
-absl::Status InjectAbort(KvmVcpu& vcpu) {
-  kvm_vcpu_events events{};
-  events.exception.ext_dabt_pending = 1;
-  return vcpu.fd().Set(kSetVcpuEvents, events);
-}
-
 absl::StatusOr<bool> InKernel(KvmVcpu& vcpu) {
   constexpr uint64_t kLevel = 3 << 2;
   KVMLET_ASSIGN_OR_RETURN(const uint64_t pstate, GetRegister(vcpu, kRegPstate));
@@ -63,7 +57,7 @@ absl::StatusOr<MemoryErrorResult> Arm64Platform::TellOfAbort(KvmVcpu& vcpu,
                             errors_->Record(Source::kAbort, page));
     if (!recorded) return MemoryErrorResult::kLater;
   }
-  const absl::Status told = InjectAbort(vcpu);
+  const absl::Status told = InjectExternalAbort(vcpu);
   if (told.ok()) return MemoryErrorResult::kTold;
   if (!in_kernel) errors_->Withdraw(Source::kAbort).IgnoreError();
   return told;

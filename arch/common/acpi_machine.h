@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "vmm/bus/address_range.h"
 
 namespace kvmlet::arch {
 
@@ -18,6 +19,10 @@ struct AcpiRange {
   uint64_t base = 0;
   uint64_t size = 0;
 };
+
+inline AcpiRange ToAcpi(const AddressRange& range) {
+  return {range.base(), range.size()};
+}
 
 // A global system interrupt and how the device drives it.
 struct AcpiInterrupt {

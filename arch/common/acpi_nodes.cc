@@ -24,8 +24,7 @@ void DescribeNodes(const VmConfig& config, const MemoryPlan& plan,
   for (const HotplugRange& hotplug : plan.hotplug) {
     if (hotplug.node >= machine.nodes.size()) continue;
     machine.nodes[hotplug.node].memory.push_back(
-        {.range = {hotplug.range.base(), hotplug.range.size()},
-         .hotplug = true});
+        {.range = ToAcpi(hotplug.range), .hotplug = true});
   }
 }
 

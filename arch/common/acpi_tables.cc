@@ -48,16 +48,6 @@ struct [[gnu::packed]] Rsdp {
 static_assert(sizeof(Rsdp) == kRsdpSize);
 constexpr size_t kRsdpVersion1Size = 20;
 
-// 5.2.3.2 "Generic Address Structure".
-struct [[gnu::packed]] GenericAddress {
-  uint8_t space = 0;
-  uint8_t bit_width = 0;
-  uint8_t bit_offset = 0;
-  uint8_t access_size = 0;
-  uint64_t address = 0;
-};
-static_assert(sizeof(GenericAddress) == 12);
-
 constexpr GenericAddress ByteInMemory(Gpa at) {
   return {.bit_width = 8, .access_size = 1, .address = at.value};
 }
@@ -132,13 +122,6 @@ constexpr uint8_t kSlitRevision = 1;
 constexpr uint8_t kLocalDistance = 10;
 constexpr uint8_t kRemoteDistance = 20;
 constexpr size_t kTableAlignment = 16;
-
-template <typename T>
-Bytes ObjectBytes(const T& object) {
-  Bytes out;
-  AppendObject(out, object);
-  return out;
-}
 
 }  // namespace
 

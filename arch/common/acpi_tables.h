@@ -16,6 +16,16 @@
 
 namespace kvmlet::arch {
 
+// 5.2.3.2 "Generic Address Structure", in memory unless `space` says otherwise.
+struct [[gnu::packed]] GenericAddress {
+  uint8_t space = 0;
+  uint8_t bit_width = 0;
+  uint8_t bit_offset = 0;
+  uint8_t access_size = 0;
+  uint64_t address = 0;
+};
+static_assert(sizeof(GenericAddress) == 12);
+
 // Makes all bytes of `table` sum up to zero by setting the one at `offset`.
 void SetChecksum(std::span<std::byte> table, size_t offset);
 

@@ -34,6 +34,14 @@ void AppendObject(Bytes& out, const T& object) {
   Append(out, std::as_bytes(std::span(&object, 1)));
 }
 
+// Such an object alone.
+template <typename T>
+Bytes ObjectBytes(const T& object) {
+  Bytes out;
+  AppendObject(out, object);
+  return out;
+}
+
 inline void AppendByte(Bytes& out, uint8_t byte) {
   out.push_back(std::byte{byte});
 }

@@ -29,10 +29,6 @@ constexpr uint32_t kMaxApicId = 254;
 // panic that ends the guest instead of hanging it.
 constexpr char kDefaultOptions[] = "console=ttyS0 panic=-1";
 
-AcpiRange ToAcpi(const AddressRange& range) {
-  return {range.base(), range.size()};
-}
-
 // Free slots that the guest is told of, for devices that come later. Each
 // costs it an object to look at, and a line of its log.
 constexpr uint32_t kSpareSlots = 8;
