@@ -265,7 +265,7 @@ long_test lost-memfd check_backing ,shared
 long_test lost-hugetlb check_hugetlb
 if [ "$ARCH" = arm64 ]; then
     run_test lost-found check_found
-    run_test lost-in-kernel check_kernel
+    long_test lost-in-kernel check_kernel
     run_test lost-unacknowledged check_unacknowledged
     run_test lost-device-tree check_ends
 else
