@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <fstream>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/memory_block_size.h"
 
 namespace kvmlet {
 namespace {
@@ -24,54 +24,6 @@ using virtio::MemResponseType;
 constexpr std::chrono::milliseconds kEventPeriod{100};
 // A driver that has asked for nothing so long does not go on by itself.
 constexpr std::chrono::seconds kStalled{3};
-constexpr uint64_t k2MiB = 2ull << 20;
-
-// What the host can map at once: a smaller block could not be backed by it.
-uint64_t HostHugePage() {
-  std::ifstream file("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
-  uint64_t size = 0;
-  file >> size;
-  return std::max(size, k2MiB);
-}
-
-std::string FlagOf(const VirtioMemConfig& config) {
-  return absl::StrCat("--virtio-mem ", config.id);
-}
-
-bool IsShared(const VirtioMemConfig& config) {
-  return config.backing.shared ||
-         config.backing.kind != BackingKind::kAnonymous;
-}
-
-// A guest that unplugs every other block of shared memory makes a mapping of
-// each, and the monitor must have some left for itself: so many blocks a
-// device may have.
-uint64_t MostBlocks(const VmConfig& config) {
-  constexpr uint64_t kUsualLimit = 65530;
-  uint64_t limit = 0;
-  std::ifstream("/proc/sys/vm/max_map_count") >> limit;
-  if (limit == 0) limit = kUsualLimit;
-  const auto shared = std::ranges::count_if(config.virtio_mems, IsShared);
-  return limit / 2 / std::max<uint64_t>(1, static_cast<uint64_t>(shared));
-}
-
-absl::StatusOr<uint64_t> BlockSize(const VirtioMemConfig& config,
-                                   uint64_t most_blocks) {
-  const bool limited = IsShared(config);
-  const uint64_t block =
-      config.block != 0
-          ? config.block
-          : std::max(HostHugePage(), BackingPageSize(config.backing.kind));
-  uint64_t least = block;
-  while (limited && config.max / least > most_blocks) least *= 2;
-  if (config.block != 0 && least > block) {
-    return BadInput(absl::StrCat(
-        FlagOf(config), ": block=", block >> 20, "M makes ", config.max / block,
-        " blocks, more than the host's mappings are enough for; use block=",
-        least >> 20, "M or raise /proc/sys/vm/max_map_count"));
-  }
-  return least;
-}
 
 std::string BackingName(const BackingOptions& backing) {
   switch (backing.kind) {
@@ -142,10 +94,11 @@ absl::Status MemoryDevices::Place(arch::MemoryPlan& plan, GpaAllocator& window,
                                   GuestMemory& memory) {
   memory_block_ = plan.memory_block;
   names_nodes_ = plan.names_hotplug_nodes && !config_.numa.empty();
-  const uint64_t most_blocks = MostBlocks(config_);
+  const BlockLimits limits = ReadBlockLimits();
   for (const VirtioMemConfig& config : config_.virtio_mems) {
     KVMLET_ASSIGN_OR_RETURN(const uint64_t block,
-                            BlockSize(config, most_blocks));
+                            ChooseBlockSize(config, config_.virtio_mems,
+                                            !config_.vfio.empty(), limits));
     const std::string flag = FlagOf(config);
     if (config.max % block != 0 || config.size % block != 0) {
       return BadInput(absl::StrCat(

@@ -7,6 +7,8 @@ LAB_TRIES=1
 LAB_NEVER=
 # Pages of 4 KiB, of 16 KiB, and all of virtio as modules.
 GUEST_KERNELS="6.12 6.12-16k 6.1-cloud"
+# By ACPI, see below.
+OTHER_ENTRY=6.12
 POWEROFF_DOOR=psci
 RESET_DOOR=psci
 # Debian's arm64 kernels have no driver for pvpanic.

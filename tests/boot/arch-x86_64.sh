@@ -8,6 +8,8 @@ LAB_TRIES=3
 LAB_NEVER='X86StepTest.*InRealMode*'
 # Images and their initrds' versions: compressed, modular, and an ELF file.
 GUEST_KERNELS="6.12 6.1-cloud vmlinux-6.12"
+# The one whose entry or memory map is another (with ACPI_FLAG): by PVH.
+OTHER_ENTRY=vmlinux-6.12
 # The doors through which Linux powers off and resets.
 POWEROFF_DOOR=acpi-sleep
 RESET_DOOR=i8042

@@ -123,6 +123,7 @@ int FakeVfio::ContainerCall(File& file, unsigned long request,
 int FakeVfio::Map(uint64_t iova, uint64_t size) {
   log_.push_back(absl::StrFormat("MAP %#x", iova));
   if (iova + size - 1 > iova_limit) return -EINVAL;
+  if (maps_.size() >= map_limit) return -ENOSPC;
   if (!maps_.emplace(iova, size).second) return -EEXIST;
   return 0;
 }

@@ -69,6 +69,7 @@ class FakeVfio : public vfio::HostCalls, public AssignedFiles {
   size_t mapped() const { return maps_.size(); }
   std::string last_name;  // of GET_DEVICE_FD, token and all
   uint64_t iova_limit = UINT64_MAX;
+  size_t map_limit = SIZE_MAX;  // mappings of the container, or IOAS
 
   int Open(const std::string& path) override;
   int Ioctl(int fd, unsigned long request, uintptr_t argument) override;

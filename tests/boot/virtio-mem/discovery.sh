@@ -28,9 +28,9 @@ mib_inside() {
     echo $((sum >> 20))
 }
 
-check_discovery() {
+check_discovery() { # check_discovery [FLAG]...
     local name
-    start "$FIND" --virtio-mem id=vm0,max=1G
+    start "$FIND" --virtio-mem id=vm0,max=1G "$@"
     wait_for '^== told'
     REGION=$(device memaddr)
     section lspci | grep -q ' 1af4:1058' || fail "lspci shows no 1af4:1058"
@@ -48,4 +48,11 @@ check_discovery() {
     end
 }
 
+# What an ELF file's entry tells instead of a bzImage's, and EFI's tables instead of a device tree.
+check_other_entry() {
+    GUEST_KERNEL=$OTHER_ENTRY
+    check_discovery ${ACPI_FLAG:+"$ACPI_FLAG"}
+}
+
 run_test discovery check_discovery
+long_test discovery-other-entry check_other_entry

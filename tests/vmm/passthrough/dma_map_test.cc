@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/dma_map.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <string>
 #include <vector>
 
 #include "tests/fakes/fake_vfio.h"
@@ -56,6 +58,17 @@ TEST_F(DmaMapTest, PlugThatCannotBePinnedLeavesNothing) {
   EXPECT_EQ(spaces_[0]->mapped_bytes(), kBlock);
   kernel_.iova_limit = UINT64_MAX;
   EXPECT_TRUE(map.OnPlug(Part(1, 4)).ok());
+}
+
+TEST_F(DmaMapTest, MoreMappingsThanAContainerHasLeaveNothing) {
+  DmaMap map(spaces_, kBlock);
+  ASSERT_TRUE(map.OnPlug(Part(0, 1)).ok());
+  kernel_.map_limit = 3;
+  const absl::Status status = map.OnPlug(Part(1, 4));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("dma_entry_limit"));
+  EXPECT_EQ(kernel_.mapped(), 1u);
+  EXPECT_TRUE(map.OnPlug(Part(1, 2)).ok());
 }
 
 TEST_F(DmaMapTest, DeviceThatComesLaterReachesWhatIsPlugged) {
