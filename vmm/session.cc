@@ -23,7 +23,7 @@
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/control/qmp_commands.h"
-#include "vmm/core/core_output.h"
+#include "vmm/core/guest_core.h"
 
 namespace kvmlet {
 namespace {
@@ -93,7 +93,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(
   if (!config.on_hang.dump_path.empty()) {
     // Better known now than when it is needed.
     const absl::Status status =
-        CoreOutput::Create(config.on_hang.dump_path).status();
+        CreateCoreFile(config.on_hang.dump_path).status();
     if (!status.ok()) return Prefixed("--on-hang", status);
   }
   auto session = std::unique_ptr<Session>(new Session(config));

@@ -7,14 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
-#include <filesystem>
-#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/base/posix_error.h"
-#include "vmm/base/status_macros.h"
+#include "vmm/base/replaced_file.h"
 #include "vmm/base/unique_fd.h"
 
 namespace kvmlet {
@@ -48,27 +45,6 @@ absl::Status WriteInto(const std::string& path, const std::string& text,
   if (!fd.ok()) return PosixError(errno, what);
   if (::fcntl(fd.get(), F_SETFL, 0) != 0) return PosixError(errno, what);
   return WriteAll(fd.get(), text, what);
-}
-
-// Whoever reads the file sees the old content or the new, never a part. A
-// symbolic link stays and its target is replaced.
-absl::Status Replace(const std::string& path, const std::string& text,
-                     const std::string& what) {
-  std::error_code missing;
-  const std::filesystem::path resolved =
-      std::filesystem::canonical(path, missing);
-  const std::string target = missing ? path : resolved.string();
-  const std::string temporary = absl::StrCat(target, ".", ::getpid(), ".tmp");
-  ::unlink(temporary.c_str());
-  const UniqueFd fd(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!fd.ok()) return PosixError(errno, what);
-  absl::Status status = WriteAll(fd.get(), text, what);
-  if (status.ok() && ::rename(temporary.c_str(), target.c_str()) != 0) {
-    status = PosixError(errno, what);
-  }
-  if (!status.ok()) ::unlink(temporary.c_str());
-  return status;
 }
 
 }  // namespace
@@ -181,7 +157,7 @@ Json Verdict::ToJson() const {
 absl::Status Verdict::Write(const std::string& path) const {
   const std::string what = absl::StrCat("--verdict ", path);
   const std::string json = PrettyJson(ToJson()) + "\n";
-  return IsRegularOrMissing(path) ? Replace(path, json, what)
+  return IsRegularOrMissing(path) ? ReplaceFile(path, 0644, json, what)
                                   : WriteInto(path, json, what);
 }
 

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "vmm/base/replaced_file.h"
 #include "vmm/base/status_macros.h"
-#include "vmm/core/core_output.h"
 #include "vmm/core/memory_copier.h"
 #include "vmm/core/virtual_segments.h"
 #include "vmm/memory/populated.h"
@@ -108,7 +108,7 @@ bool IsZero(std::span<const std::byte> bytes) {
 
 class Writer {
  public:
-  Writer(const GuestCore& core, CoreOutput output, MemoryCopier copier)
+  Writer(const GuestCore& core, ReplacedFile output, MemoryCopier copier)
       : core_(core), output_(std::move(output)), copier_(std::move(copier)) {}
 
   absl::StatusOr<GuestCoreSummary> Write(const std::string& path);
@@ -123,7 +123,7 @@ class Writer {
   absl::Status WriteHeaders(uint64_t notes_room);
 
   const GuestCore& core_;
-  CoreOutput output_;
+  ReplacedFile output_;
   const MemoryCopier copier_;
   GuestCoreSummary summary_;
   uint64_t source_offset_ = 0;  // in the file, of the source under way
@@ -294,15 +294,22 @@ absl::StatusOr<GuestCoreSummary> Writer::Write(const std::string& path) {
     summary_.memory += source.region.size;
   }
   KVMLET_RETURN_IF_ERROR(WriteHeaders(notes_room));
-  KVMLET_RETURN_IF_ERROR(output_.Finish(source_offset_));
+  KVMLET_RETURN_IF_ERROR(output_.SetSize(source_offset_));
+  KVMLET_RETURN_IF_ERROR(output_.Sync());
+  KVMLET_RETURN_IF_ERROR(output_.Finish());
   return summary_;
 }
 
 }  // namespace
 
+// The guest's secrets are in it.
+absl::StatusOr<ReplacedFile> CreateCoreFile(const std::string& path) {
+  return ReplacedFile::Create(path, 0600, absl::StrCat("dump ", path));
+}
+
 absl::StatusOr<GuestCoreSummary> WriteGuestCore(const std::string& path,
                                                 const GuestCore& core) {
-  KVMLET_ASSIGN_OR_RETURN(CoreOutput output, CoreOutput::Create(path));
+  KVMLET_ASSIGN_OR_RETURN(ReplacedFile output, CreateCoreFile(path));
   KVMLET_ASSIGN_OR_RETURN(MemoryCopier copier, MemoryCopier::Create());
   return Writer(core, std::move(output), std::move(copier)).Write(path);
 }

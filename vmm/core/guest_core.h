@@ -23,6 +23,7 @@
 
 #include "absl/status/statusor.h"
 #include "arch/core.h"
+#include "vmm/base/replaced_file.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace kvmlet {
@@ -46,6 +47,10 @@ struct GuestCoreSummary {
   uint64_t unreadable = 0;  // left out
   bool vmcoreinfo = false;
 };
+
+// The file, which nobody but its owner may read; for who wants to know before
+// it is needed whether there can be one.
+absl::StatusOr<ReplacedFile> CreateCoreFile(const std::string& path);
 
 // Writes a regular file that only its owner may read, in the place of an older
 // one.

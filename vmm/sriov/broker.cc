@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/sriov/broker.h"
 
-#include <fcntl.h>
 #include <glog/logging.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,8 +14,8 @@
 #include "devices/vfio/host_device.h"
 #include "devices/vfio/token_source.h"
 #include "vmm/base/exit_status.h"
+#include "vmm/base/replaced_file.h"
 #include "vmm/base/status_macros.h"
-#include "vmm/base/unique_fd.h"
 #include "vmm/sriov/host_pci.h"
 
 namespace kvmlet::sriov {
@@ -52,24 +51,17 @@ absl::StatusOr<std::optional<Token>> Broker::ReadState() const {
   return vfio::ReadToken({.text = "", .file = options_.state_path, .fd = -1});
 }
 
-// Renamed into place, so that there is always one whole token.
+// In its place at once, so that there is always one whole token.
 absl::Status Broker::WriteState(const Token& token) const {
-  const std::string path = options_.state_path + ".new";
-  // A file of ours: what somebody else has put there may be open to others.
-  ::unlink(path.c_str());
-  const UniqueFd fd(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!fd.ok()) return CannotOpen(errno, path);
+  const std::string& path = options_.state_path;
+  KVMLET_ASSIGN_OR_RETURN(ReplacedFile file,
+                          ReplacedFile::Create(path, 0600, path));
   std::string text = token.Text() + "\n";
-  const ssize_t written = ::write(fd.get(), text.data(), text.size());
-  const int error = errno;
-  const bool whole = written == static_cast<ssize_t>(text.size());
+  const absl::Status written = file.WriteAt(0, std::as_bytes(std::span(text)));
   vfio::Wipe(text);
-  if (!whole || ::fsync(fd.get()) != 0 ||
-      ::rename(path.c_str(), options_.state_path.c_str()) != 0) {
-    return OsRefused(whole ? errno : error, path);
-  }
-  return absl::OkStatus();
+  KVMLET_RETURN_IF_ERROR(written);
+  KVMLET_RETURN_IF_ERROR(file.Sync());
+  return file.Finish();
 }
 
 // While virtual functions are in use only the token that they were opened with
