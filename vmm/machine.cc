@@ -92,6 +92,9 @@ absl::Status Machine::CreateVcpus() {
   KVMLET_RETURN_IF_ERROR(platform_->FinishVcpus());
   // A kernel is loaded into clean memory; a file may hold an earlier guest.
   if (memory_->fd() >= 0) KVMLET_RETURN_IF_ERROR(memory_->Discard());
+  for (const auto& device : memory_->devices()) {
+    KVMLET_RETURN_IF_ERROR(device->Clear());
+  }
   KVMLET_RETURN_IF_ERROR(platform_->LoadGuest());
   // From here on no page may be given back.
   if (passthrough_) KVMLET_RETURN_IF_ERROR(passthrough_->MapMemory());

@@ -2,8 +2,10 @@
 #include "vmm/memory/backing.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/memfd.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,6 +104,11 @@ void PopulateAll(std::vector<Part>& parts) {
 
 }  // namespace
 
+uint64_t HostPageSize() {
+  static const auto size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
 uint64_t BackingPageSize(BackingKind kind) {
   switch (kind) {
     case BackingKind::kHugetlb2M:
@@ -158,13 +165,61 @@ absl::Status Backing::OpenFile(uint64_t size) {
   const std::string what = absl::StrCat(flag_, " file=", options_.file);
   fd_.Reset(::open(options_.file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd_.ok()) return CannotOpen(errno, what);
+  KVMLET_RETURN_IF_ERROR(CheckFile(size));
+  struct flock lock {};
+  // Whoever only reads it may do so with others.
+  lock.l_type = static_cast<short>(options_.shared ? F_WRLCK : F_RDLCK);
+  lock.l_whence = SEEK_SET;
+  if (::fcntl(fd_.get(), F_OFD_SETLK, &lock) != 0 &&
+      (errno == EAGAIN || errno == EACCES)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(what, ": in use by another process"));
+  }
   struct stat st {};
   if (::fstat(fd_.get(), &st) != 0) return CannotOpen(errno, what);
-  if (S_ISREG(st.st_mode) && static_cast<uint64_t>(st.st_size) < size &&
+  if (S_ISREG(st.st_mode) && st.st_size == 0 &&
       ::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) {
     return PosixError(errno, absl::StrCat(what, ": cannot grow it to ", size));
   }
   return absl::OkStatus();
+}
+
+// A new or empty file grows; what has content of another size is somebody's.
+absl::Status Backing::CheckFile(uint64_t size) const {
+  struct stat st {};
+  uint64_t has = size;
+  if (::fstat(fd_.get(), &st) != 0) has = 0;
+  if (S_ISREG(st.st_mode) && st.st_size != 0) {
+    has = static_cast<uint64_t>(st.st_size);
+  }
+  if (S_ISBLK(st.st_mode) && ::ioctl(fd_.get(), BLKGETSIZE64, &has) != 0) {
+    has = 0;
+  }
+  if (has >= size) return absl::OkStatus();
+  return BadInput(absl::StrCat(
+      flag_, " file=", options_.file, ": it has ", has, " bytes, and ", size,
+      " are needed",
+      S_ISREG(st.st_mode) ? absl::StrCat("; run truncate -s ", size, " ",
+                                         options_.file, ", or remove it")
+                          : "; choose a smaller size"));
+}
+
+absl::Status Backing::CheckDiscard() const {
+  struct stat st {};
+  if (::fstat(fd_.get(), &st) != 0 || S_ISBLK(st.st_mode)) {
+    return absl::OkStatus();
+  }
+  // Behind its end, where there is nothing to lose.
+  if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  st.st_size, static_cast<off_t>(HostPageSize())) == 0) {
+    return absl::OkStatus();
+  }
+  return BadInput(absl::StrCat(
+      std::string(
+          PosixError(errno, absl::StrCat(flag_, " file=", options_.file))
+              .message()),
+      "; put the file on a file system that can punch holes (tmpfs, ext4, "
+      "xfs, btrfs)"));
 }
 
 absl::Status Backing::MapError(int error_number, uint64_t size) const {
@@ -229,7 +284,7 @@ absl::Status Backing::Discard(std::byte* host, uint64_t size,
 }
 
 absl::StatusOr<uint64_t> Backing::DiscardWithin(const iovec& range) const {
-  const uint64_t page = page_size();
+  const uint64_t page = std::max(page_size(), HostPageSize());
   const auto start = reinterpret_cast<uintptr_t>(range.iov_base);
   const uintptr_t first = (start + page - 1) / page * page;
   const uintptr_t end = (start + range.iov_len) / page * page;

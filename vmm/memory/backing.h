@@ -34,6 +34,8 @@ struct BackingOptions {
 
 // The unit in which such memory comes and goes.
 uint64_t BackingPageSize(BackingKind kind);
+// The host's own page, which may be larger than the 4 KiB of guests.
+uint64_t HostPageSize();
 
 class Backing {
  public:
@@ -64,6 +66,8 @@ class Backing {
   // The same for the whole pages inside a mapped range of any alignment, also
   // while the guest runs. Returns how many bytes these were.
   absl::StatusOr<uint64_t> DiscardWithin(const iovec& range) const;
+  // Whether a file of this kind gives anything back; changes nothing.
+  absl::Status CheckDiscard() const;
   // Populates what is mapped there, with several threads when it is much. An
   // error leaves part of it populated.
   absl::Status Populate(std::byte* host, uint64_t size) const;
@@ -73,6 +77,7 @@ class Backing {
       : flag_(std::move(flag)), options_(std::move(options)) {}
   absl::Status OpenMemfd(uint64_t size);
   absl::Status OpenFile(uint64_t size);
+  absl::Status CheckFile(uint64_t size) const;
   absl::Status MapError(int error_number, uint64_t size) const;
 
   std::string flag_;

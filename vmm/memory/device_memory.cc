@@ -19,7 +19,6 @@
 namespace kvmlet {
 namespace {
 
-constexpr uint64_t kHostPage = 4096;
 constexpr uint64_t k2MiB = 2ull << 20;
 constexpr uint64_t k1GiB = 1ull << 30;
 constexpr uint64_t kLeastSlot = 128ull << 20;
@@ -76,12 +75,14 @@ absl::Status DeviceMemory::Reserve() {
   KVMLET_RETURN_IF_ERROR(
       BindToHostNodes(options_.flag, host_, size(), options_.host_nodes));
   if (options_.backing.kind != BackingKind::kFile) return absl::OkStatus();
-  const absl::Status status = backing_.Discard(host_, size(), 0);
-  if (status.ok()) return status;
-  return BadInput(
-      absl::StrCat(status.message(),
-                   "; put the file on a file system that can punch holes "
-                   "(tmpfs, ext4, xfs, btrfs)"));
+  return backing_.CheckDiscard();
+}
+
+absl::Status DeviceMemory::Clear() {
+  const std::lock_guard lock(mutex_);
+  CHECK_EQ(plugged_size(), 0u);
+  if (options_.backing.kind != BackingKind::kFile) return absl::OkStatus();
+  return backing_.Discard(host_, size(), 0);
 }
 
 RamRegion DeviceMemory::Part(uint64_t first_block, uint64_t count) const {
@@ -136,13 +137,18 @@ absl::Status DeviceMemory::Commit(const RamRegion& part) {
     const uint64_t offset = slot * slot_size_;
     const uint64_t length = std::min(slot_size_, size() - offset);
     if (::mprotect(host_ + offset, length, PROT_READ | PROT_WRITE) != 0) {
-      return OsRefused(errno, absl::StrCat(options_.flag, ": commit ",
-                                           length >> 20, " MiB"));
+      return OsRefused(
+          errno,
+          absl::StrCat(options_.flag, ": commit ", length >> 20,
+                       " MiB; where the host counts promised memory "
+                       "(vm.overcommit_memory, ulimit -d) raise its limit, or "
+                       "use hugepages= or file="));
     }
     // Scratch pages should stay small; plugged ones should not.
-    const bool huge = !backing_.shared() && backing_.page_size() == kHostPage;
+    const bool huge = !backing_.shared() && backing_.page_size() < k2MiB;
     ::madvise(host_ + offset, length, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     committed_.Set(slot, 1);
+    any_committed_ = true;
   }
   return absl::OkStatus();
 }
@@ -177,7 +183,11 @@ absl::Status DeviceMemory::Provide(const RamRegion& part) const {
                                options_.host_nodes);
     }
   }
-  if (status.ok() && options_.backing.prealloc) {
+  // The pool's pages are promised for all nodes together: those of one are only
+  // certain when they are there.
+  const bool of_nodes =
+      backing_.page_size() >= k2MiB && !options_.host_nodes.empty();
+  if (status.ok() && (options_.backing.prealloc || of_nodes)) {
     status = backing_.Populate(part.host, part.size);
   }
   if (status.ok()) return status;
@@ -226,7 +236,9 @@ absl::Status DeviceMemory::Unplug(uint64_t first_block, uint64_t count) {
   const std::lock_guard lock(mutex_);
   CHECK(plugged_.All(first_block, count));
   const RamRegion part = Part(first_block, count);
-  // First, because it is the step that may fail.
+  // First, because these are the steps that may fail.
+  KVMLET_RETURN_IF_ERROR(
+      backing_.Discard(part.host, part.size, part.fd_offset));
   if (backing_.shared()) KVMLET_RETURN_IF_ERROR(MapScratch(part));
   plugged_.Clear(first_block, count);
   plugged_size_ -= part.size;
@@ -306,17 +318,17 @@ uint64_t DeviceMemory::DiscardTouched() {
 // Every unplugged block is private anonymous memory, whatever the backing.
 uint64_t DeviceMemory::DiscardTouched(const RamRegion& part) const {
   constexpr uint64_t kStep = 64ull << 20;
-  std::vector<unsigned char> pages(std::min(kStep, part.size) / kHostPage);
+  const uint64_t page = HostPageSize();
+  std::vector<unsigned char> pages(std::min(kStep, part.size) / page);
   uint64_t touched = 0;
   for (uint64_t at = 0; at < part.size; at += kStep) {
     const uint64_t length = std::min(kStep, part.size - at);
     if (::mincore(part.host + at, length, pages.data()) != 0) continue;
     const auto count = static_cast<uint64_t>(std::count_if(
-        pages.begin(),
-        pages.begin() + static_cast<ptrdiff_t>(length / kHostPage),
-        [](unsigned char page) { return (page & 1) != 0; }));
+        pages.begin(), pages.begin() + static_cast<ptrdiff_t>(length / page),
+        [](unsigned char state) { return (state & 1) != 0; }));
     if (count == 0) continue;
-    touched += count * kHostPage;
+    touched += count * page;
     ::madvise(part.host + at, length, MADV_DONTNEED);
   }
   return touched;

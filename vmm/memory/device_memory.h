@@ -50,9 +50,13 @@ class DeviceMemory {
  public:
   enum class BlockState { kPlugged, kUnplugged, kMixed };
 
-  // Reserves the address space. A file's content is discarded.
+  // Reserves the address space; a file's content stays until Clear.
   static absl::StatusOr<std::unique_ptr<DeviceMemory>> Create(
       const DeviceMemoryOptions& options);
+
+  // Discards a file's content: when all else is known to be good, before the
+  // guest starts.
+  absl::Status Clear();
 
   Gpa base() const { return options_.base; }
   uint64_t size() const { return options_.size; }
@@ -78,7 +82,7 @@ class DeviceMemory {
 
   // All of the blocks were unplugged before. An error leaves them so.
   absl::Status Plug(uint64_t first_block, uint64_t count);
-  // All of them were plugged. An error leaves them so.
+  // All of them were plugged. An error leaves them so, maybe as zeroes.
   absl::Status Unplug(uint64_t first_block, uint64_t count);
   void UnplugAll();
 
@@ -99,6 +103,8 @@ class DeviceMemory {
 
   // Frees what was touched while unplugged, and returns how many bytes.
   uint64_t DiscardTouched();
+  // Something could be touched: at least one block was plugged once.
+  bool committed() const { return any_committed_.load(); }
 
  private:
   DeviceMemory(DeviceMemoryOptions options, Backing backing);
@@ -122,6 +128,7 @@ class DeviceMemory {
   mutable LogLimiter log_{"memory"};
   BlockBitmap plugged_;
   std::atomic<uint64_t> plugged_size_{0};
+  std::atomic<bool> any_committed_{false};
 
   std::mutex mutex_;
   BlockBitmap committed_;                   // slots; guarded by mutex_

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -61,6 +62,11 @@ class DeviceMemoryBackingTest : public DeviceMemoryTest {
     EXPECT_EQ(ram_.Load<uint64_t>(Block(1)), 0u);
   }
 
+  DeviceMemoryOptions FileOptions() const {
+    return Options(
+        {.kind = BackingKind::kFile, .file = path(), .shared = true});
+  }
+
   std::string folder_;
 };
 
@@ -79,11 +85,51 @@ TEST_F(DeviceMemoryBackingTest, AFilesOldContentIsGone) {
     std::ofstream file(path());
     file << std::string(8 << 20, 'x');
   }
-  DeviceMemory& device = Add(
-      Options({.kind = BackingKind::kFile, .file = path(), .shared = true}));
+  std::filesystem::resize_file(path(), kBlocks * kBlock);
+  DeviceMemory& device = Add(FileOptions());
+  // Not before the start is certain.
+  EXPECT_GE(Allocated(device), 8u << 20);
+  ASSERT_TRUE(device.Clear().ok());
   EXPECT_EQ(Allocated(device), 0u);
   ASSERT_TRUE(device.Plug(0, 1).ok());
   EXPECT_EQ(ram_.Load<uint64_t>(Block(0)), 0u);
+}
+
+TEST_F(DeviceMemoryBackingTest, AFileServesOneMachine) {
+  const DeviceMemory& device = Add(FileOptions());
+  EXPECT_EQ(device.plugged_size(), 0u);
+  const auto second = DeviceMemory::Create(FileOptions());
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(ExitStatusFor(second.status()), 69) << second.status();
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("in use by another process"));
+}
+
+TEST_F(DeviceMemoryBackingTest, AFileOfAnotherSizeIsSomebodys) {
+  { std::ofstream(path()) << "precious"; }
+  const auto device = DeviceMemory::Create(FileOptions());
+  ASSERT_FALSE(device.ok());
+  EXPECT_EQ(ExitStatusFor(device.status()), 65) << device.status();
+  EXPECT_THAT(std::string(device.status().message()),
+              HasSubstr("it has 8 bytes, and 134217728 are needed; run "
+                        "truncate -s 134217728"));
+  EXPECT_EQ(std::filesystem::file_size(path()), 8u);
+}
+
+// What a host does that counts what it promises.
+TEST_F(DeviceMemoryBackingTest, AHostThatPromisesNoMoreRefusesThePlug) {
+  DeviceMemory& device = Add(Options());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_DATA, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_DATA, &none), 0);
+  const absl::Status refused = device.Plug(0, 1);
+  ASSERT_EQ(::setrlimit(RLIMIT_DATA, &before), 0);
+  if (refused.ok()) GTEST_SKIP() << "this kernel has no limit on data";
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr("vm.overcommit_memory"));
+  EXPECT_EQ(device.plugged_size(), 0u);
+  EXPECT_TRUE(device.Plug(0, 1).ok());
 }
 
 TEST_F(DeviceMemoryBackingTest, AFileThatCannotPunchHolesIsRefused) {
