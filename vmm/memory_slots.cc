@@ -77,8 +77,15 @@ void MemorySlots::OnUnplug(const RamRegion& part) {
 }
 
 void MemorySlots::ScheduleRemoval() {
-  if (timer_) loop_.Cancel(*timer_);
-  timer_ = loop_.RunAfter(kRemoveDelay, [this] {
+  const auto now = std::chrono::steady_clock::now();
+  if (timer_) {
+    loop_.Cancel(*timer_);
+  } else {
+    latest_ = now + kLongestDelay;
+  }
+  const auto delay = std::clamp<std::chrono::steady_clock::duration>(
+      latest_ - now, std::chrono::steady_clock::duration::zero(), kRemoveDelay);
+  timer_ = loop_.RunAfter(delay, [this] {
     timer_.reset();
     RemoveIdle();
   });

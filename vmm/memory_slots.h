@@ -28,6 +28,8 @@ namespace kvmlet {
 class MemorySlots final : public MemoryListener {
  public:
   static constexpr std::chrono::milliseconds kRemoveDelay{2000};
+  // However much is plugged and unplugged elsewhere meanwhile.
+  static constexpr std::chrono::milliseconds kLongestDelay{5000};
 
   // Everything outlives it; `loop` runs on the thread that plugs.
   MemorySlots(KvmVm& vm, const DeviceMemory& memory, EventLoop& loop);
@@ -47,7 +49,7 @@ class MemorySlots final : public MemoryListener {
   absl::Status Add(uint64_t index);
   void Remove(uint64_t index);
   bool Idle(uint64_t index) const;
-  // Anew, if it was planned already.
+  // Anew, if it was planned already, but not beyond the longest delay.
   void ScheduleRemoval();
 
   KvmVm& vm_;
@@ -56,6 +58,7 @@ class MemorySlots final : public MemoryListener {
   std::vector<std::optional<uint32_t>> slots_;  // KVM's numbers
   std::atomic<size_t> count_{0};
   std::optional<EventLoop::TimerId> timer_;
+  std::chrono::steady_clock::time_point latest_;  // while there is a timer
 };
 
 }  // namespace kvmlet

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/kvm.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -110,6 +111,27 @@ TEST_F(MemorySlotsTest, AGuestThatGrowsAgainFindsItsSlots) {
   loop_->Run();
   EXPECT_EQ(later, 3u);
   EXPECT_EQ(slots_->count(), 1u);
+}
+
+TEST_F(MemorySlotsTest, AGuestThatNeverRestsCannotKeepIdleSlots) {
+  ASSERT_TRUE(device_->Plug(0, 3 * kBlocksOfSlot).ok());
+  device_->UnplugAll();
+  ASSERT_TRUE(device_->Plug(0, 1).ok());
+  bool plugged = true;
+  std::function<void()> again = [&] {
+    ASSERT_TRUE((plugged ? device_->Unplug(0, 1) : device_->Plug(0, 1)).ok());
+    plugged = !plugged;
+    if (slots_->count() <= 1) return loop_->Stop();
+    loop_->RunAfter(MemorySlots::kRemoveDelay / 4, again);
+  };
+  again();
+  bool late = false;
+  loop_->RunAfter(2 * MemorySlots::kLongestDelay, [&] {
+    late = true;
+    loop_->Stop();
+  });
+  loop_->Run();
+  EXPECT_FALSE(late);
 }
 
 TEST_F(MemorySlotsTest, ASlotThatKvmRefusesRefusesThePlug) {
