@@ -14,8 +14,10 @@ namespace {
 constexpr int kMaxRequests = 16;
 // After BUSY; doubled as long as nothing else is answered.
 constexpr std::chrono::seconds kFirstNudge{1};
-constexpr std::chrono::seconds kLastNudge{16};
-constexpr std::chrono::seconds kAuditPeriod{10};
+constexpr std::chrono::seconds kLastNudge{4};
+// So much rarer are the audits of a device that has nothing plugged and of
+// which nothing was touched.
+constexpr int kIdleAudits = 6;
 
 }  // namespace
 
@@ -29,6 +31,7 @@ MemDevice::MemDevice(DeviceMemory& memory, const MemBlocks::Options& options,
               [this] {
                 if (events_ != nullptr) events_->ConfigChanging();
               }),
+      audit_period_(options.audit_period),
       nudge_delay_(kFirstNudge) {}
 
 MemDevice::~MemDevice() {
@@ -150,7 +153,7 @@ void MemDevice::Complete(DescriptorChain& chain, const MemRequest& request,
   nudge_delay_ = kFirstNudge;
   if (answer.type != MemResponseType::kAck) return;
   if (request.type == static_cast<uint16_t>(MemRequestType::kState)) return;
-  ScheduleAudit();
+  ScheduleAudit(audit_period_);
   on_change_();
 }
 
@@ -176,17 +179,22 @@ void MemDevice::ScheduleNudge() {
   nudge_delay_ = std::min<Clock::duration>(2 * nudge_delay_, kLastNudge);
 }
 
-void MemDevice::ScheduleAudit() {
-  if (audit_) return;
-  audit_ = loop_.RunAfter(kAuditPeriod, [this] {
+void MemDevice::ScheduleAudit(Clock::duration delay) {
+  if (audit_ && delay >= audit_delay_) return;
+  if (audit_) loop_.Cancel(*audit_);
+  audit_delay_ = delay;
+  audit_ = loop_.RunAfter(delay, [this] {
     audit_.reset();
     const uint64_t touched = memory_.DiscardTouched();
     {
       const std::lock_guard lock(mutex_);
       status_.touched_unplugged += touched;
     }
-    // Until a whole period saw nothing, and nothing is there to go wrong.
-    if (touched > 0 || memory_.plugged_size() > 0) ScheduleAudit();
+    // For good: a vhost device of the kernel's still finds the memory.
+    const bool idle = touched == 0 && memory_.plugged_size() == 0;
+    if (memory_.committed()) {
+      ScheduleAudit(idle ? kIdleAudits * audit_period_ : audit_period_);
+    }
   });
 }
 

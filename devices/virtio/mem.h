@@ -98,7 +98,8 @@ class MemDevice final : public VirtioDevice {
   void Finish();
   void Record(const MemRequest& request, const MemBlocks::Answer& answer);
   void ScheduleNudge();
-  void ScheduleAudit();
+  // Unless one comes sooner.
+  void ScheduleAudit(Clock::duration delay);
   void NotifyConfig();
 
   DeviceMemory& memory_;
@@ -112,7 +113,9 @@ class MemDevice final : public VirtioDevice {
   std::unique_ptr<Active> active_;
   std::atomic<bool> driver_{false};
   std::optional<EventLoop::TimerId> nudge_;  // on the loop
+  const Clock::duration audit_period_;
   Clock::duration nudge_delay_{};            // on the loop
+  Clock::duration audit_delay_{};            // on the loop
   std::optional<EventLoop::TimerId> audit_;  // on the loop
 
   mutable std::mutex mutex_;

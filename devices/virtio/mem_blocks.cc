@@ -39,7 +39,8 @@ absl::Status MemBlocks::Resize(uint64_t requested) {
   if (requested % memory_.block_size() != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         "requested-size ", requested, " is not a multiple of the block size ",
-        memory_.block_size()));
+        memory_.block_size(), "; ",
+        requested / memory_.block_size() * memory_.block_size(), " is one"));
   }
   if (requested > memory_.size()) {
     return absl::InvalidArgumentError(

@@ -9,6 +9,7 @@
 #ifndef KVMLET_DEVICES_VIRTIO_MEM_BLOCKS_H_
 #define KVMLET_DEVICES_VIRTIO_MEM_BLOCKS_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -30,6 +31,8 @@ class MemBlocks {
     // guest finds no place for the last part.
     uint64_t memory_block = 0;
     std::optional<uint16_t> node;
+    // How often what was touched while unplugged is looked for.
+    std::chrono::milliseconds audit_period{10'000};
   };
   struct Answer {
     MemResponseType type = MemResponseType::kError;

@@ -70,7 +70,8 @@ class MemFixture : public testing::Test {
   static MemBlocks::Options Options() {
     return {.requested = kRequested,
             .memory_block = kMemoryBlock,
-            .node = std::nullopt};
+            .node = std::nullopt,
+            .audit_period = std::chrono::milliseconds(20)};
   }
   static MemRequest Request(MemRequestType type, uint64_t first,
                             uint16_t count) {

@@ -132,6 +132,22 @@ TEST_F(MemTest, AfterBusyTheDriverIsNudged) {
   EXPECT_EQ(device_->status().busy, "");
 }
 
+// As a vhost device of the kernel's could, which knows the memory for good.
+TEST_F(MemTest, WhatIsTouchedLongAfterTheUnplugIsFoundToo) {
+  Activate();
+  EXPECT_EQ(Answer(Plug(0, 1)), kAck);
+  std::byte* const host = device_memory_->Host(Gpa{kBase}, 1);
+  ASSERT_NE(host, nullptr);
+  EXPECT_EQ(Answer(Unplug(0, 1)), kAck);
+  // Several audits find nothing.
+  loop_->RunAfter(std::chrono::milliseconds(300), [this] { loop_->Stop(); });
+  loop_->Run();
+  EXPECT_EQ(device_->status().touched_unplugged, 0u);
+  *host = std::byte{1};
+  EXPECT_TRUE(
+      RunUntil([this] { return device_->status().touched_unplugged > 0; }));
+}
+
 TEST_F(MemTest, AnswersAreCounted) {
   Activate();
   Answer(Plug(0, 1));
