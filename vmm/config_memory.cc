@@ -144,24 +144,30 @@ absl::Status CheckVirtioMem(const VirtioMemConfig& mem, size_t nodes) {
   const uint64_t block =
       mem.block == 0 ? std::max(kLeastBlock, page) : mem.block;
   if (!std::has_single_bit(block) || block < kLeastBlock || block < page) {
-    return Wrong("--virtio-mem: block=", block,
+    return Wrong("--virtio-mem ", mem.id, ": block=", block,
                  " must be a power of two, at least ",
                  std::max(kLeastBlock, page));
   }
   if (mem.max == 0 || mem.max % block != 0 || mem.max > kMostMemory) {
-    return Wrong("--virtio-mem: max=", mem.max, " must be a multiple of ",
-                 block, ", above zero and at most 64T");
+    return Wrong("--virtio-mem ", mem.id, ": max=", mem.max,
+                 " must be a multiple of the block, ", block,
+                 ", above zero and at most 64T; ",
+                 std::clamp(mem.max / block * block, block, kMostMemory),
+                 " is one");
   }
   if (mem.size % block != 0) {
-    return Wrong("--virtio-mem: size=", mem.size, " is not a multiple of ",
-                 block);
+    return Wrong("--virtio-mem ", mem.id, ": size=", mem.size,
+                 " is not a multiple of the block, ", block, "; ",
+                 mem.size / block * block, " is one");
   }
   if (mem.size > mem.max) {
-    return Wrong("--virtio-mem: size=", mem.size, " is above max=", mem.max);
+    return Wrong("--virtio-mem ", mem.id, ": size=", mem.size,
+                 " is above max=", mem.max, "; raise that");
   }
   if (mem.node && *mem.node >= nodes) {
-    return Wrong("--virtio-mem: node=", *mem.node,
-                 " is not there; --numa makes ", nodes, " nodes");
+    return Wrong("--virtio-mem ", mem.id, ": node=", *mem.node,
+                 " is not there; --numa makes ", nodes,
+                 " nodes: add one, or leave node= out");
   }
   return absl::OkStatus();
 }

@@ -293,6 +293,14 @@ absl::Status MemoryDevices::AddFault(std::string_view id,
     return absl::InvalidArgumentError(
         "a fault needs a response or a delay-ms, or both");
   }
+  const uint64_t max = config_.virtio_mems[index].max;
+  if (fault.offset != 0 && fault.size == 0) {
+    return absl::InvalidArgumentError("an offset needs a size");
+  }
+  if (fault.offset > max || fault.size > max - fault.offset) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("offset and size go beyond the device's ", max, " bytes"));
+  }
   rule.offset = fault.offset;
   rule.size = fault.size;
   devices_[index]->virtio->SetFault(rule);

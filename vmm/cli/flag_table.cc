@@ -81,7 +81,9 @@ constexpr KeySpec kVirtioMemKeys[] = {
      "the unit, a power of two (default: the host's huge page, more for much "
      "memory that is not private)",
      ""},
-    {"node", "N", "the NUMA node that its memory belongs to; on arm64 only 0",
+    {"node", "N",
+     "the NUMA node that its memory belongs to (another than 0 on arm64: with "
+     "--acpi)",
      ""},
     {"prealloc", "",
      "populate memory when it is plugged, or tell the guest "

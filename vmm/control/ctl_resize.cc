@@ -18,6 +18,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPeriod{100};
 constexpr std::chrono::seconds kGrace{5};
+// States that need no explanation.
+constexpr char kWorking[] = "in-progress";
+constexpr char kDone[] = "complete";
 
 uint64_t Size(const Json& data, const std::string& key) {
   const Json* value = Member(data, key);
@@ -48,6 +51,8 @@ absl::Status FollowResize(QmpClient& client, const std::string& id,
   const QmpClient::Deadline patience =
       deadline < QmpClient::kForever - kGrace ? deadline + kGrace : deadline;
   std::optional<uint64_t> told;
+  std::optional<uint64_t> wanted;
+  std::string told_state = kWorking;
   while (true) {
     KVMLET_ASSIGN_OR_RETURN(const Json data, Ask(client, id, patience));
     const uint64_t size = Size(data, "size");
@@ -58,12 +63,23 @@ absl::Status FollowResize(QmpClient& client, const std::string& id,
       out.flush();
       told = size;
     }
+    if (!wanted) wanted = requested;
+    if (*wanted != requested) {
+      return absl::AbortedError(absl::StrCat(
+          id, ": somebody else asked for ", requested >> 20, " MiB meanwhile"));
+    }
     if (size == requested) return absl::OkStatus();
+    const std::string state = StringMember(data, "__org.kvmlet_state");
+    if (state != told_state && state != kWorking && state != kDone) {
+      out << Printable(id) << ": " << Printable(state) << ": "
+          << Printable(StringMember(data, "__org.kvmlet_reason")) << "\n";
+      out.flush();
+    }
+    told_state = state;
     const auto now = Clock::now();
     if (now >= deadline) {
       return absl::DeadlineExceededError(
-          absl::StrCat(id, " stays at ", size >> 20,
-                       " MiB: ", StringMember(data, "__org.kvmlet_state"), ": ",
+          absl::StrCat(id, " stays at ", size >> 20, " MiB: ", state, ": ",
                        StringMember(data, "__org.kvmlet_reason")));
     }
     std::this_thread::sleep_for(

@@ -15,8 +15,9 @@
 
 namespace kvmlet {
 
-// One line on `out` whenever the size has changed. DeadlineExceeded, with the
-// device's own reason, when the guest did not follow in time.
+// One line on `out` whenever the size has changed, or why it does not.
+// DeadlineExceeded, with the device's own reason, when the guest did not
+// follow in time; Aborted when somebody else asked for another size.
 absl::Status FollowResize(QmpClient& client, const std::string& id,
                           QmpClient::Deadline deadline, std::ostream& out);
 
