@@ -113,6 +113,9 @@ Machine::~Machine() {
   }
   ForgetLost();
   vcpus_.clear();
+  if (memory_) {
+    for (const auto& device : memory_->devices()) device->Hurry(true);
+  }
   // Devices wait for their I/O in their destructors; the threads that do it
   // end first, and the rest then runs here.
   for (const auto& thread : io_threads_) thread->Stop();

@@ -73,7 +73,9 @@ absl::Status MemDevice::Activate(ActiveState state) {
 void MemDevice::Reset() {
   driver_ = false;
   if (active_ == nullptr) return;
+  memory_.Hurry(true);
   loop_.RunSync([this] {
+    memory_.Hurry(false);
     loop_.Remove(active_->kick.get());
     if (active_->delay) loop_.Cancel(*active_->delay);
     active_.reset();

@@ -167,6 +167,18 @@ absl::Status DeviceMemory::MapScratch(const RamRegion& part) const {
   return absl::OkStatus();
 }
 
+absl::Status DeviceMemory::Populate(const RamRegion& part) const {
+  for (uint64_t at = 0; at < part.size; at += k1GiB) {
+    if (hurry_) {
+      return absl::UnavailableError(
+          absl::StrCat(options_.flag, ": populating it takes too long now"));
+    }
+    KVMLET_RETURN_IF_ERROR(
+        backing_.Populate(part.host + at, std::min(k1GiB, part.size - at)));
+  }
+  return absl::OkStatus();
+}
+
 // Pages for the part, all zero. What can fail comes before what cannot be
 // undone: mmap over a mapping may fail with that mapping gone.
 absl::Status DeviceMemory::Provide(const RamRegion& part) const {
@@ -188,7 +200,7 @@ absl::Status DeviceMemory::Provide(const RamRegion& part) const {
   const bool of_nodes =
       backing_.page_size() >= k2MiB && !options_.host_nodes.empty();
   if (status.ok() && (options_.backing.prealloc || of_nodes)) {
-    status = backing_.Populate(part.host, part.size);
+    status = Populate(part);
   }
   if (status.ok()) return status;
   if (backing_.shared()) MapScratch(part).IgnoreError();

@@ -86,6 +86,10 @@ class DeviceMemory {
   absl::Status Unplug(uint64_t first_block, uint64_t count);
   void UnplugAll();
 
+  // While it is on, a plug that is populating much memory is soon refused: its
+  // thread is wanted for a reset, or for the end. From any thread.
+  void Hurry(bool on) { hurry_ = on; }
+
   // The listener hears at once of what is plugged now. It is removed before it
   // dies, with OnUnplug for what is plugged then.
   absl::Status AddListener(MemoryListener& listener);
@@ -113,6 +117,7 @@ class DeviceMemory {
   absl::Status Commit(const RamRegion& part);
   absl::Status Provide(const RamRegion& part) const;
   absl::Status MapScratch(const RamRegion& part) const;
+  absl::Status Populate(const RamRegion& part) const;
   void Free(const RamRegion& part) const;
   absl::Status Announce(const RamRegion& part);
   uint64_t DiscardTouched(const RamRegion& part) const;
@@ -129,6 +134,7 @@ class DeviceMemory {
   BlockBitmap plugged_;
   std::atomic<uint64_t> plugged_size_{0};
   std::atomic<bool> any_committed_{false};
+  std::atomic<bool> hurry_{false};
 
   std::mutex mutex_;
   BlockBitmap committed_;                   // slots; guarded by mutex_

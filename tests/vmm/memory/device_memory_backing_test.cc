@@ -162,6 +162,16 @@ TEST_F(DeviceMemoryBackingTest, PreallocPopulatesAtPlug) {
   }
 }
 
+TEST_F(DeviceMemoryBackingTest, PopulatingGivesWayToAReset) {
+  DeviceMemory& device = Add(Options({.prealloc = true}));
+  device.Hurry(true);
+  const absl::Status status = device.Plug(0, 1);
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_EQ(device.plugged_size(), 0u);
+  device.Hurry(false);
+  EXPECT_TRUE(device.Plug(0, 1).ok());
+}
+
 TEST_F(DeviceMemoryBackingTest, PagesComeFromTheHostsNodes) {
   for (const BackingKind kind :
        {BackingKind::kAnonymous, BackingKind::kMemfd}) {
