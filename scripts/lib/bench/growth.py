@@ -19,9 +19,11 @@ POLL, POLL_PART = 0.01, 0.1  # seconds; of the time that has passed
 LARGE, SMALL = 256 * GIB, GIB  # maxima whose start is compared
 # The guest's own RAM has to hold the description of what is plugged: 16 MiB a GiB.
 RAM = 1024  # MiB
-# name: sizes in GiB, populated when plugged, pages of the hugetlb pool
-KINDS = {"plain": ((1, 4, 8), False, False), "prealloc": ((1,), True, False),
-         "hugetlb": ((1,), False, True), "hugetlb_prealloc": ((1,), True, True)}
+SIZES = (1, 4, 8)  # GiB
+# name: populated when plugged, pages of the hugetlb pool
+KINDS = {"plain": (False, False), "prealloc": (True, False), "hugetlb": (False, True), "hugetlb_prealloc": (True, True)}
+# What a machine needs beside what a guest plugs, to have all of it at once.
+BESIDE = 2.5  # GiB
 POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 
 
@@ -97,12 +99,21 @@ def own_time(pid):
     return total / 1e9
 
 
+def sizes_here(populated):
+    """The sizes that fit into this machine; without pages behind them all do."""
+    if not populated:
+        return SIZES
+    with open("/proc/meminfo", encoding="utf-8") as f:
+        has = next(int(line.split()[1]) / (1 << 20) for line in f if line.startswith("MemTotal:"))
+    return tuple(size for size in SIZES if size == 1 or size + BESIDE <= has)
+
+
 def touch_memory():
     """Uses most of this machine's memory once: an emulated one is slow the first time, which would count
     against whoever comes first."""
     with open("/proc/meminfo", encoding="utf-8") as f:
         free = next(int(line.split()[1]) << 10 for line in f if line.startswith("MemAvailable:"))
-    with mmap.mmap(-1, min(free * 3 // 4, 2 * GIB) & -4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+    with mmap.mmap(-1, min(free * 3 // 4, (max(SIZES) + 2) * GIB) & -4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         page = bytes(1 << 20)
         for at in range(0, len(memory) - len(page), len(page)):
             memory[at:at + len(page)] = page

@@ -96,11 +96,13 @@ class Bench:
 
     def virtio_mem(self):
         """Guests are slow to plug: fewer runs than of the others."""
-        runs, self.commands["virtio-mem"] = min(self.runs, 3), []
+        self.commands["virtio-mem"] = []
         initrd = self.initrd_for("idle", "echo bench-idle\nsleep 10000\n")
         growth.touch_memory()
         memory = growth.Growth(self.monitors, self.kernel, initrd, self.work)
-        for name, (sizes, prealloc, hugetlb) in growth.KINDS.items():
+        for name, (prealloc, hugetlb) in growth.KINDS.items():
+            sizes = growth.sizes_here(prealloc or hugetlb)
+            runs = min(self.runs, 2 if prealloc or hugetlb else 3)
             commands = memory.commands(max(sizes) * growth.GIB, prealloc, hugetlb)
             self.commands["virtio-mem"] += commands.values()
             with growth.Pool(max(sizes) * growth.GIB) if hugetlb else contextlib.nullcontext():
