@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <span>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "vmm/kvm/kvm_system.h"
@@ -24,6 +25,9 @@ struct KvmCapability {
 
 // Those that exist on this instruction set only.
 std::span<const KvmCapability> SpecificCapabilities();
+
+// What to do about a host without IOMMU groups.
+std::string_view IommuRemedy();
 
 // Runs a loop of two plain instructions in the guest's kernel mode, in a
 // throw-away machine of four pages, for at most `budget`. Unavailable when KVM

@@ -57,6 +57,11 @@ std::span<const KvmCapability> SpecificCapabilities() {
   return kCapabilities;
 }
 
+std::string_view IommuRemedy() {
+  return "switch the SMMU on in the firmware, which has to describe it to the "
+         "kernel (ACPI's IORT, or iommu-map in the device tree)";
+}
+
 absl::StatusOr<double> GuestInstructionsPerSecond(
     const KvmSystem& system, std::chrono::milliseconds budget) {
   const RamRange range{kCode, kMemorySize};

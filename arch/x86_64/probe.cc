@@ -99,6 +99,11 @@ std::span<const KvmCapability> SpecificCapabilities() {
   return kCapabilities;
 }
 
+std::string_view IommuRemedy() {
+  return "switch the IOMMU on in the firmware (VT-d, AMD-Vi), Intel's also "
+         "with intel_iommu=on on the kernel's command line";
+}
+
 absl::StatusOr<double> GuestInstructionsPerSecond(
     const KvmSystem& system, std::chrono::milliseconds budget) {
   KVMLET_ASSIGN_OR_RETURN(const GuestMemory memory, MakeMemory());

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "arch/probe.h"
 #include "vmm/cli/doctor.h"
 #include "vmm/cli/text.h"
 
@@ -198,13 +199,13 @@ void CheckDevices(const Host& host, std::vector<Finding>& findings) {
   CheckIoUring(host, findings);
   for (const Node& node : kNodes) findings.push_back(CheckNode(host, node));
   const size_t groups = host.List("/sys/kernel/iommu_groups").size();
-  findings.push_back(
-      {groups == 0 ? Level::kWarn : Level::kOk, "iommu",
-       Cat({Number(groups), " groups of devices"}),
-       groups == 0 ? "switch the IOMMU on in the firmware and with "
-                     "intel_iommu=on; only passing devices through needs it"
-                   : "",
-       false});
+  findings.push_back({groups == 0 ? Level::kWarn : Level::kOk, "iommu",
+                      Cat({Number(groups), " groups of devices"}),
+                      groups == 0
+                          ? Cat({arch::IommuRemedy(),
+                                 "; only passing devices through needs it"})
+                          : "",
+                      false});
   const bool passt = host.HasProgram("passt");
   findings.push_back({passt ? Level::kOk : Level::kWarn, "passt",
                       passt ? "--net passt" : "not installed",

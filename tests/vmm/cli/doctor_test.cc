@@ -8,6 +8,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "arch/probe.h"
+
 namespace kvmlet::cli {
 namespace {
 
@@ -167,7 +169,7 @@ TEST(DoctorTest, WhatOnlySomeFlagsNeedIsAWarning) {
   EXPECT_THAT(LineOf(host, "vhost-net"), HasSubstr("modprobe vhost_net"));
   EXPECT_THAT(LineOf(host, "vhost-vsock"), HasSubstr("modprobe vhost_vsock"));
   EXPECT_THAT(LineOf(host, "vfio"), HasSubstr("busy"));
-  EXPECT_THAT(LineOf(host, "iommu"), HasSubstr("intel_iommu=on"));
+  EXPECT_THAT(LineOf(host, "iommu"), HasSubstr(arch::IommuRemedy()));
   EXPECT_THAT(LineOf(host, "passt"), HasSubstr("install"));
   EXPECT_THAT(LineOf(host, "io_uring"), HasSubstr("io_uring_disabled"));
   EXPECT_THAT(LineOf(host, "locked memory"), HasSubstr("8 MiB"));
