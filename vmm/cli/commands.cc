@@ -33,7 +33,9 @@ constexpr std::string_view kSriovText =
     "use; destroy --force asks whoever uses them to let go.\n"
     "serve PF COUNT --socket PATH --state PATH owns a physical function on "
     "vfio-pci: keeps its VF token secret, makes virtual functions, and hands "
-    "them to machines started with --vfio broker:PATH,vf=INDEX.";
+    "them to machines started with --vfio broker:PATH,vf=INDEX. With "
+    "--guest-pf it lets go of the physical function then, for the machine "
+    "that drives it: kvmlet run --vfio PF,vf-token-file=STATE.";
 
 constexpr std::string_view kExitsText =
     "Prints what kvmlet run --trace-exits recorded: for each reason why vCPUs "

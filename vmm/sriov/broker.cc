@@ -31,11 +31,17 @@ absl::StatusOr<std::unique_ptr<Broker>> Broker::Create(const Options& options) {
         absl::StrCat(options.pf, ": it has no virtual functions (SR-IOV)"));
   }
   KVMLET_RETURN_IF_ERROR(vfio::CheckUsable(broker->pf_));
+  if (options.guest_pf && broker->pf_.vfs.size() == options.vfs) {
+    // A machine may have it: the token is what it was opened with.
+    KVMLET_ASSIGN_OR_RETURN(broker->token_, broker->ReadState());
+    if (broker->token_) return broker;
+  }
   KVMLET_RETURN_IF_ERROR(broker->OpenPf());
   KVMLET_RETURN_IF_ERROR(broker->Rotate());
   KVMLET_RETURN_IF_ERROR(SetVfs(options.paths, broker->pf_, options.vfs));
   KVMLET_ASSIGN_OR_RETURN(broker->pf_,
                           vfio::ReadFacts(options.paths, options.pf));
+  if (options.guest_pf) broker->LetGoOfPf();
   return broker;
 }
 
@@ -86,6 +92,13 @@ absl::Status Broker::OpenPf() {
   return absl::OkStatus();
 }
 
+// The kernel keeps the token and the functions.
+void Broker::LetGoOfPf() {
+  device_.reset();
+  request_.reset();
+  space_.reset();
+}
+
 // The file first: a token that the kernel has and nobody knows would lock the
 // physical function up. Should the second step fail, the first is taken back.
 absl::Status Broker::Rotate() {
@@ -113,7 +126,7 @@ absl::Status Broker::HandOver(int socket, const std::string& index) {
                           vfio::OpenToHand(options_.calls, options_.paths, vf,
                                            {.send = token_, .fresh = false}));
   KVMLET_RETURN_IF_ERROR(vfio::SendDevice(socket, handed));
-  return Rotate();
+  return device_ ? Rotate() : absl::OkStatus();
 }
 
 void Broker::Answer(int socket, const std::string& line) {

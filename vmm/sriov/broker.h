@@ -5,6 +5,10 @@
 // token. The newest is kept in a file that only the owner may read: the kernel
 // wants it when the broker starts again while functions are in use.
 //
+// With `guest_pf` a machine drives the physical function: the broker lets go of
+// it once there are functions, and that machine opens it with the token of the
+// file. Then nobody changes the token.
+//
 // Threads: one. Specification: design of VFIO's VF token, Linux,
 // drivers/vfio/pci/vfio_pci_core.c.
 #ifndef KVMLET_VMM_SRIOV_BROKER_H_
@@ -33,8 +37,10 @@ class Broker {
     std::string pf;
     uint32_t vfs = 0;
     std::string state_path;
+    bool guest_pf = false;
   };
-  // Opens the physical function, sets a token and makes the functions.
+  // Opens the physical function, sets a token and makes the functions. With
+  // `guest_pf` nothing of that is done again when all of it is there.
   static absl::StatusOr<std::unique_ptr<Broker>> Create(const Options& options);
 
   // Answers one line of a client: "take INDEX" or "list". Closes nothing.
@@ -44,11 +50,13 @@ class Broker {
 
   std::string Describe() const;
   // Readable when the host wants the physical function back.
-  int request_fd() const { return request_->get(); }
+  // Negative while a machine has it.
+  int request_fd() const { return request_ ? request_->get() : -1; }
 
  private:
   explicit Broker(const Options& options) : options_(options) {}
   absl::Status OpenPf();
+  void LetGoOfPf();
   absl::StatusOr<std::optional<vfio::Token>> ReadState() const;
   absl::Status WriteState(const vfio::Token& token) const;
   absl::Status Rotate();

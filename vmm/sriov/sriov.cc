@@ -41,7 +41,7 @@ absl::StatusOr<Command> Parse(std::span<const std::string> args) {
     }
     const size_t equals = word.find('=');
     const std::string name = word.substr(2, equals - 2);
-    if (name == "force" && equals == word.npos) {
+    if ((name == "force" || name == "guest-pf") && equals == word.npos) {
       command.values[name] = "yes";
       continue;
     }
@@ -172,7 +172,8 @@ absl::Status Serve(const Command& command, const HostPaths& paths,
                       .paths = paths,
                       .pf = pf,
                       .vfs = count,
-                      .state_path = command.values.at("state")}));
+                      .state_path = command.values.at("state"),
+                      .guest_pf = command.values.contains("guest-pf")}));
   KVMLET_ASSIGN_OR_RETURN(
       const UnixListener listener,
       UnixListener::Create("--socket", command.values.at("socket")));

@@ -6,9 +6,6 @@
 
 MEMORY=192M
 
-# Sum of the guest's interrupts whose line matches, from its own table.
-count_interrupts() { section interrupts | awk -v name="$1" '$0 ~ name { n += $2 + $3 } END { print n + 0 }'; }
-
 check_network() {
     needs_vfio
     network_vfs 1
@@ -77,20 +74,6 @@ check_two_guests() {
     kv_wait
 }
 
-# nvme_text: a file system made, filled and read back after a remount.
-nvme_text() {
-    cat <<'SHELL'
-until [ -b /dev/nvme0n1 ]; do usleep 100000; done
-mkfs.ext4 -q /dev/nvme0n1 && mount -t ext4 /dev/nvme0n1 /mnt || exit 3
-dd if=/dev/urandom of=/mnt/data bs=1M count=8 2>/dev/null
-md5sum </mnt/data | sed 's/^/WRITTEN /'
-umount /mnt; e2fsck -fn /dev/nvme0n1 >/dev/null 2>&1 || exit 4
-echo 3 >/proc/sys/vm/drop_caches; mount -t ext4 /dev/nvme0n1 /mnt || exit 5
-md5sum </mnt/data | sed 's/^/READ /'
-echo == interrupts; cat /proc/interrupts
-SHELL
-}
-
 check_nvme() {
     needs_vfio
     bind_to "$NVME" vfio-pci
@@ -136,6 +119,6 @@ check_reboot() {
 }
 
 run_test network check_network
-run_test two-guests check_two_guests
+both_test two-guests check_two_guests
 run_test nvme check_nvme
-run_test nvme-reboot check_reboot
+both_test nvme-reboot check_reboot

@@ -35,12 +35,13 @@ class BrokerTest : public ::testing::Test {
     ::close(ends_[0]);
     ::close(ends_[1]);
   }
-  absl::StatusOr<std::unique_ptr<Broker>> Start() {
+  absl::StatusOr<std::unique_ptr<Broker>> Start(bool guest_pf = false) {
     return Broker::Create({.calls = kernel_,
                            .paths = host_.paths(),
                            .pf = FakeHost::kPf,
                            .vfs = 2,
-                           .state_path = state_});
+                           .state_path = state_,
+                           .guest_pf = guest_pf});
   }
   std::string State() { return host_.Read("state"); }
 
@@ -99,6 +100,23 @@ TEST_F(BrokerTest, StartsAgainWhileFunctionsAreInUse) {
   const auto lost = Start();
   EXPECT_THAT(std::string(lost.status().message()),
               HasSubstr("virtual functions are in use"));
+}
+
+TEST_F(BrokerTest, LetsGoOfAFunctionThatAGuestDrives) {
+  auto broker = Start(/*guest_pf=*/true);
+  ASSERT_TRUE(broker.ok()) << broker.status();
+  EXPECT_LT((*broker)->request_fd(), 0);
+  const std::string token = State();
+  (*broker)->Answer(ends_[0], "take 0");
+  EXPECT_TRUE(vfio::ReceiveDevice(ends_[1], kWait).ok());
+  EXPECT_EQ(State(), token) << "nobody can tell the kernel another one";
+  // A second start has nothing to open: the machine has the function.
+  pf_.users = 1;
+  const size_t asked = kernel_.log().size();
+  broker = Start(/*guest_pf=*/true);
+  ASSERT_TRUE(broker.ok()) << broker.status();
+  EXPECT_EQ(kernel_.log().size(), asked);
+  EXPECT_EQ(State(), token);
 }
 
 TEST_F(BrokerTest, StateThatOthersReadIsRefused) {
