@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/vfio/explain.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -269,13 +271,14 @@ absl::Status ExplainMap(int error, const MapRequest& request) {
       if (request.locked_need > request.locked_limit) {
         return Refused(
             error,
-            absl::StrCat(
-                range,
-                ": devices need all of it locked: ", request.locked_need >> 10,
-                " KiB, and the limit is ", request.locked_limit >> 10,
-                " KiB; raise it with 'ulimit -l ", request.locked_need >> 10,
-                "', or LimitMEMLOCK=", request.locked_need,
-                " in a systemd unit"));
+            absl::StrCat(range, ": devices need all of it locked: ",
+                         request.locked_need >> 10, " KiB, and the limit is ",
+                         request.locked_limit >> 10,
+                         " KiB; raise it with 'prlimit --pid ", ::getpid(),
+                         " --memlock=", request.locked_need,
+                         "', before the next start with 'ulimit -l ",
+                         request.locked_need >> 10, "', or LimitMEMLOCK=",
+                         request.locked_need, " in a systemd unit"));
       }
       return Refused(error, absl::StrCat(range,
                                          ": no memory, or over the "

@@ -3,9 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 
+#include "absl/strings/str_cat.h"
 #include "devices/vfio/host_device.h"
 #include "devices/vfio/uapi.h"
 #include "tests/fakes/fake_vfio.h"
@@ -119,6 +122,23 @@ TEST_P(AddressSpaceTest, MappingThatFailsLaterIsForgotten) {
   EXPECT_EQ(ExitStatusFor(status), 71);
   EXPECT_EQ(space_->mapped_bytes(), 0u);
   EXPECT_TRUE(space_->Map(0x1000, 4096, memory_.data()).ok());
+}
+
+TEST_P(AddressSpaceTest, LimitOfLockedMemoryIsToldWithWhatRaisesIt) {
+  const auto handle = Open(vf_);
+  ASSERT_TRUE(handle.ok());
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_MEMLOCK, &before), 0);
+  const rlimit low{.rlim_cur = 1024, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_MEMLOCK, &low), 0);
+  kernel_.Fail(VFIO_IOMMU_MAP_DMA, ENOMEM);
+  kernel_.Fail(kIoasMap, ENOMEM);
+  const absl::Status status = space_->Map(0x1000, 4096, memory_.data());
+  EXPECT_EQ(::setrlimit(RLIMIT_MEMLOCK, &before), 0);
+  const std::string text(status.message());
+  EXPECT_THAT(text, HasSubstr("locked: 4 KiB, and the limit is 1 KiB"));
+  EXPECT_THAT(text, HasSubstr(absl::StrCat("'prlimit --pid ", ::getpid(),
+                                           " --memlock=4096'")));
 }
 
 TEST_P(AddressSpaceTest, TokenTableOfTheKernel) {
