@@ -49,7 +49,7 @@ struct Progress {
 Progress ProgressOf(const MemDevice::Status& status) {
   const bool grow = status.config.requested_size > status.config.plugged_size;
   if (status.config.requested_size == status.config.plugged_size) {
-    return {"complete", "the guest has what was requested"};
+    return {"complete", "the guest has plugged what was requested"};
   }
   if (!status.driver) {
     return {"no-driver",

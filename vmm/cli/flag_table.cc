@@ -205,7 +205,9 @@ constexpr FlagSpec kRunFlags[] = {
      .section = "Devices",
      .value = "max=SIZE[,KEY...]",
      .text = "Adds memory that the guest plugs and unplugs while it runs, as "
-             "kvmlet ctl SOCKET resize ID SIZE asks it to.",
+             "kvmlet ctl SOCKET resize ID SIZE asks it to. Whether its Linux "
+             "uses plugged memory at once is its own choice: "
+             "memhp_default_state=online_movable in --append.",
      .keys = kVirtioMemKeys},
     {.name = "vfio",
      .repeats = true,

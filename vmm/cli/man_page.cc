@@ -146,6 +146,12 @@ constexpr Example kExamples[] = {
     {"Two NUMA nodes:",
      "kvmlet run --kernel vmlinuz --cpus 4 --memory 1G \\\n"
      "    --numa cpus=0-1,memory=512M --numa cpus=2-3,memory=512M"},
+    {"Memory that grows and shrinks, from 1 GiB to 3 and back to none:",
+     "kvmlet run --kernel vmlinuz --virtio-mem id=vm0,max=8G,size=1G \\\n"
+     "    --append memhp_default_state=online_movable --qmp unix:vm.sock\n"
+     "kvmlet ctl vm.sock resize vm0 3G --wait\n"
+     "kvmlet ctl vm.sock resize vm0 0 --wait\n"
+     "kvmlet ctl vm.sock info memory-devices"},
     {"A test: its status is the guest's verdict, 124 when it hangs:",
      "kvmlet run --kernel test.elf --timeout 60s --on-hang \\\n"
      "    --on-reset exit --verdict verdict.json"},

@@ -98,6 +98,44 @@ check_hasty() {
     end
 }
 
+# fault KEY=VALUE...
+fault() { ctl __org.kvmlet_memory-fault id=vm0 "$@"; }
+
+# answered WORD: how often the device has answered so.
+answered() {
+    ctl --json qmp query-memory-devices >devices.json
+    sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" devices.json
+}
+
+# What the driver makes of each answer that a host under pressure gives: of NACK it asks again at once, of
+# BUSY when something changes, a late answer is one all the same, and after ERROR it gives the device up.
+check_faults() {
+    start "$TELL" --virtio-mem id=vm0,max=1G
+    wait_for '^TOTAL'
+    fault request=plug response=nack count=3
+    ctl resize vm0 256M --wait --timeout 100s
+    assert_between "the refused requests" "$(answered nack)" 3 3
+    fault request=plug response=busy
+    ctl qom-set vm0 requested-size 512M
+    until ctl info memory-devices >info && grep -Eq '^vm0 .* busy *$' info; do sleep 0.2; done
+    assert_equal "the plugged size while the host is busy" "$(device size)" $((256 << 20))
+    ctl __org.kvmlet_memory-fault-clear id=vm0
+    ctl resize vm0 512M --wait --timeout 30s
+    said TOTAL 900 1024
+    fault request=unplug delay-ms=300 count=2
+    ctl resize vm0 128M --wait --timeout 100s
+    said TOTAL 500 640
+    assert_no_grep 'marking device broken'
+    fault request=plug response=error count=1
+    ctl qom-set vm0 requested-size 256M
+    wait_for 'marking device broken'
+    assert_equal "the plugged size afterwards" "$(device size)" $((128 << 20))
+    ctl quit
+    kv_wait
+    assert_status 0
+}
+
 long_test not-online check_offline
 both_test partial check_partial
 long_test hasty-resizes check_hasty
+both_test faults check_faults
