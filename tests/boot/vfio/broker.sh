@@ -120,5 +120,5 @@ check_broker() {
     kv_wait
 }
 
-run_test drivers check_drivers
-run_test broker check_broker
+both_test drivers check_drivers
+both_test broker check_broker

@@ -64,4 +64,4 @@ check_guest_pf() {
     set_vfs "$NVME_SRIOV" 0
 }
 
-run_test guest-pf check_guest_pf
+both_test guest-pf check_guest_pf

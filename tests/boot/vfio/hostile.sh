@@ -40,4 +40,4 @@ check_storm() {
     assert_between "lines of the log" "$(wc -l <"$KV_ERRORS")" 0 60
 }
 
-run_test storm check_storm
+both_test storm check_storm

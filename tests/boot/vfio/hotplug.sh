@@ -4,6 +4,12 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../vfio-host.sh"
 
+# needs_hotplug: a machine that can ask its guest to give a device up.
+needs_hotplug() {
+    needs_vfio
+    [ "$ARCH" = x86_64 ] || skip "devices come and go by ACPI, which guests have on x86-64 only"
+}
+
 # counts: what the machine holds of the host: files, mappings of devices, and locked memory.
 counts() {
     echo "files $(find "/proc/$KV_PID/fd" -mindepth 1 | wc -l)" \
@@ -24,7 +30,7 @@ deleted() {
 # A machine without a device gets one, uses it and gives it back, again and again. ROUNDS=100 for a long
 # run: scripts/lab --nvme -- env ROUNDS=100 LAB_OUT=build tests/boot/run-inside vfio plug
 check_plug() {
-    needs_vfio
+    needs_hotplug
     bind_to "$NVME" vfio-pci
     local i faults before=
     faults=$(dma_faults)
@@ -61,7 +67,7 @@ check_plug() {
 
 # The host wants its function back while the guest's driver has it: the guest gives it up in time.
 check_taken_back() {
-    needs_vfio
+    needs_hotplug
     network_vfs 1
     guest_start "$(network_up 10.9.0.2)
         ping -c 2 -i 0.3 -W 5 10.9.0.1 >/dev/null && echo ANSWERS
@@ -81,7 +87,7 @@ check_taken_back() {
 
 # By force: the guest finds out by itself, and lives. What is no such device is refused in one line.
 check_forced() {
-    needs_vfio
+    needs_hotplug
     bind_to "$NVME" vfio-pci
     guest_start 'until [ -b /dev/nvme0n1 ]; do usleep 100000; done
         echo HERE
@@ -104,7 +110,7 @@ check_forced() {
 
 # A guest that does not listen: what it was asked for goes when it is reset.
 check_reset_takes() {
-    needs_vfio
+    needs_hotplug
     bind_to "$NVME" vfio-pci
     kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --events events --vfio "$NVME,id=disk"
     wait_socket qmp

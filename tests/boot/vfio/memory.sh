@@ -47,4 +47,4 @@ check_follow() {
     kv_wait
 }
 
-run_test locked-memory-follows check_follow
+both_test locked-memory-follows check_follow

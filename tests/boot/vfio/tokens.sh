@@ -173,10 +173,10 @@ check_rounds() {
     timeout 60 bash -c "echo $NVME >/sys/bus/pci/drivers/vfio-pci/unbind" || fail "somebody still holds the device"
 }
 
-run_test native check_native
-run_test table check_table
-run_test in-use check_in_use
-run_test fresh check_fresh
-run_test removal check_removal
-run_test memory-limit check_memory_limit
-run_test rounds check_rounds
+both_test native check_native
+both_test table check_table
+both_test in-use check_in_use
+both_test fresh check_fresh
+both_test removal check_removal
+both_test memory-limit check_memory_limit
+both_test rounds check_rounds
