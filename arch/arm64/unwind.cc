@@ -42,7 +42,6 @@ Backtrace Unwind(const GuestView& view, const UnwindRegisters& start) {
   const auto clean = [&start](uint64_t address) {
     return WithoutSignature(address, start.tcr);
   };
-  if (!IsKernel(start.pc)) return out;
   out.frames.push_back({.pc = start.pc, .exact = true});
   // A function that has not made its record yet, or makes none, has its caller
   // in X30; one that has may have anything there.

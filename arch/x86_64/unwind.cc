@@ -13,9 +13,11 @@ constexpr uint64_t kWord = 8;
 // mm.rst), and where its half of the addresses begins.
 constexpr TextRange kCode{0xffffffff80000000, 0xffffffffff000000};
 constexpr uint64_t kKernelHalf = 0xff00000000000000;
-// THREAD_SIZE and IRQ_STACK_SIZE; with KASAN they are twice that, and the scan
-// ends early.
+// THREAD_SIZE and IRQ_STACK_SIZE; with KASAN they are twice that.
 constexpr uint64_t kStackSize = 16 << 10;
+constexpr uint64_t kPage = 4 << 10;
+// __USER_DS: the last word of a task's stack is the user's SS.
+constexpr uint64_t kUserStackSegment = 0x2b;
 constexpr size_t kMostWords = 16 << 10;
 constexpr size_t kMostHops = 4;
 // struct pt_regs.
@@ -172,7 +174,8 @@ Unwinder::Step Unwinder::ByOrc() {
   } else if (entry->bp == OrcRegister::kBp) {
     now_.bp = view_.Load<uint64_t>(Plus(bp, entry->bp_offset)).value_or(0);
   }
-  Add(now_.ip, exact_, false);
+  // The tables only say where to look; what is there may be anything.
+  Add(now_.ip, exact_, !exact_ && !IsReturnAddress(now_.ip));
   return Step::kFrame;
 }
 
@@ -210,6 +213,22 @@ bool Unwinder::FramesMakeChain() const {
   return true;
 }
 
+// A stack that is mapped for itself ends before a hole and begins at any page;
+// one out of the kernel's linear mapping ends at a multiple of its size, and
+// another one may follow.
+Unwinder::Step Unwinder::AtPageEnd(uint64_t at, uint64_t word) {
+  const bool hole = !view_.Load<uint64_t>(now_.sp);
+  if (!hole && now_.sp % kStackSize != 0) return Step::kFrame;
+  // The last word of an interrupt's stack is where it came from.
+  const bool link = word >= kKernelHalf && word % kWord == 0 &&
+                    at - word >= kStackSize && !kCode.Contains(word);
+  if (link) {
+    now_.sp = word;
+    return ++hops_ > kMostHops ? Step::kDone : Step::kFrame;
+  }
+  return hole || word == kUserStackSegment ? Step::kDone : Step::kFrame;
+}
+
 // The next word of this stack that is a return address.
 Unwinder::Step Unwinder::ByScan() {
   while (words_ < kMostWords) {
@@ -226,22 +245,29 @@ Unwinder::Step Unwinder::ByScan() {
       Add(*word, false, true);
       return Step::kFrame;
     }
-    if (now_.sp % kStackSize != 0) continue;
-    // The last word of an interrupt's stack is where it came from.
-    const uint64_t here = at / kStackSize;
-    if (*word < kKernelHalf || *word / kStackSize == here ||
-        kCode.Contains(*word) || ++hops_ > kMostHops) {
-      return Step::kDone;
-    }
-    now_.sp = *word;
+    if (now_.sp % kPage != 0) continue;
+    const Step step = AtPageEnd(at, *word);
+    if (step != Step::kFrame) return step;
   }
   return Step::kDone;
 }
 
+// Somebody has called a pointer that leads nowhere: the caller's address is
+// the last that came onto the stack.
+void Unwinder::LeaveNowhere() {
+  const auto word = view_.Load<uint64_t>(now_.sp);
+  if (!word || !IsReturnAddress(*word)) return;
+  now_.ip = *word;
+  now_.sp += kWord;
+  exact_ = false;
+  scratch_known_ = false;
+  Add(*word, false, true);
+}
+
 Backtrace Unwinder::Unwind(const UnwindRegisters& start) {
   now_ = start;
-  if (!kCode.Contains(now_.ip)) return std::move(out_);
   Add(now_.ip, true, false);
+  if (!kCode.Contains(now_.ip)) LeaveNowhere();
   const bool chain = orc_ == nullptr && FramesMakeChain();
   out_.method = orc_ != nullptr ? "ORC"
                 : chain         ? "frame pointers"

@@ -63,6 +63,8 @@ class Unwinder {
   Step ByOrc();
   Step ByFramePointer();
   Step ByScan();
+  Step AtPageEnd(uint64_t at, uint64_t word);
+  void LeaveNowhere();
   std::optional<OrcEntry> EntryHere() const;
   std::optional<uint64_t> PreviousSp(const OrcEntry& entry) const;
   bool TakeCall(uint64_t sp);

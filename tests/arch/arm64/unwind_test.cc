@@ -12,7 +12,6 @@ namespace kvmlet::arch::arm64 {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 constexpr uint64_t kText = 0xffff800080000000;
 constexpr uint64_t kStack = 0xffff800081000000;
@@ -105,10 +104,15 @@ TEST_F(Arm64UnwindTest, ALongChainIsCutOff) {
   EXPECT_EQ(Frames(kStack, 0).size(), kMostFrames);
 }
 
-TEST_F(Arm64UnwindTest, CodeOfTheUserHasNoFrames) {
-  EXPECT_THAT(
-      Unwind(GuestView(space_, memory_), {.pc = 0x400000, .tcr = kTcr}).frames,
-      IsEmpty());
+// A call of a pointer that leads nowhere.
+TEST_F(Arm64UnwindTest, ACrashOutsideTheTextIsTheFirstFrame) {
+  Record(0x100, kStack + 0x200, kText + 0x200);
+  Record(0x200, 0, 0);
+  const Backtrace out =
+      Unwind(GuestView(space_, memory_),
+             {.pc = 0, .fp = kStack + 0x100, .lr = kText + 0x100, .tcr = kTcr});
+  EXPECT_THAT(out.frames,
+              ElementsAre(At(0), Guess(kText + 0x100), Call(kText + 0x200)));
 }
 
 }  // namespace

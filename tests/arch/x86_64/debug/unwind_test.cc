@@ -13,7 +13,6 @@ namespace kvmlet::arch::x86_64 {
 namespace {
 
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 constexpr uint64_t kText = 0xffffffff81000000;
 constexpr uint64_t kTextSize = 0x10000;
@@ -21,6 +20,8 @@ constexpr uint64_t kModule = 0xffffffffc0000000;
 constexpr uint64_t kStack = 0xffffc90000000000;
 constexpr uint64_t kOtherStack = 0xfffffe0000010000;
 constexpr uint64_t kStackSize = 0x4000;
+// Linux aligns the stacks of interrupts to pages only, with a hole behind them.
+constexpr uint64_t kOddStack = 0xffffc90000105000;
 constexpr uint64_t kKaslr = 0x1c000000;
 constexpr uint64_t kOrcIp = 0xffffffff82000000;
 
@@ -141,7 +142,8 @@ class UnwindTest : public testing::Test {
                     {kText + kKaslr, kTextSize, 0},
                     {kModule, 0x1000, 0x20000},
                     {kStack, kStackSize, 0x30000},
-                    {kOtherStack, kStackSize, 0x40000}}};
+                    {kOtherStack, kStackSize, 0x40000},
+                    {kOddStack, kStackSize, 0x50000}}};
   FakeKernelFile file_;
 };
 
@@ -182,6 +184,31 @@ TEST_F(UnwindTest, OrcGuessesOverAModule) {
   EXPECT_EQ(out.frames[0], At(kModule + 0x10));
   EXPECT_EQ(out.frames[1], Guess(kText + 0x25));
   EXPECT_EQ(out.frames[2], Call(kText + 0x45));
+}
+
+// The tables lead to a word that no call has left there.
+TEST_F(UnwindTest, AnOrcFrameThatNothingSupportsIsAGuess) {
+  SetOrc(Table(), /*old_layout=*/false);
+  Store(kStack + 0x118, kText + 0x40);  // no call is before it
+  Store(kStack + 0x138, CallAt(kText + 0x80));
+  const Backtrace out = Unwind({.ip = kText + 0x20, .sp = kStack + 0x100});
+  ASSERT_GE(out.frames.size(), 3u);
+  EXPECT_EQ(out.frames[1], Guess(kText + 0x40));
+  EXPECT_EQ(out.frames[2], Call(kText + 0x85));
+}
+
+// A call of a pointer that leads nowhere: the caller's address is on top.
+TEST_F(UnwindTest, ACrashOutsideTheTextIsTheFirstFrame) {
+  for (const uint64_t nowhere : {uint64_t{0}, kStack + 0x800, ~uint64_t{0}}) {
+    SetOrc(Table(), /*old_layout=*/false);
+    Store(kStack + 0x100, CallAt(kText + 0x20));
+    Store(kStack + 0x108 + 0x18, CallAt(kText + 0x40));
+    const Backtrace out = Unwind({.ip = nowhere, .sp = kStack + 0x100});
+    ASSERT_GE(out.frames.size(), 3u) << nowhere;
+    EXPECT_EQ(out.frames[0], At(nowhere));
+    EXPECT_EQ(out.frames[1], Guess(kText + 0x25));
+    EXPECT_EQ(out.frames[2], Call(kText + 0x45));
+  }
 }
 
 TEST_F(UnwindTest, TablesThatDoNotFitTogetherAreNone) {
@@ -245,6 +272,35 @@ TEST_F(UnwindTest, AScanLeavesTheStackOfAnInterrupt) {
               ElementsAre(At(kText), Guess(kText + 0x45), Guess(kText + 0x85)));
 }
 
+TEST_F(UnwindTest, AScanLeavesAnInterruptsStackWhereverItEnds) {
+  static_assert(kOddStack % kStackSize != 0);
+  Store(kOddStack + 0x2f00, CallAt(kText + 0x40));
+  Store(kOddStack + 0x3f00, CallAt(kText + 0x80));
+  Store(kOddStack + kStackSize - 8, kStack + 0x100);
+  Store(kStack + 0x108, CallAt(kText + 0xc0));
+  const Backtrace out = Unwind({.ip = kText, .sp = kOddStack + 0x2e00});
+  EXPECT_THAT(out.frames,
+              ElementsAre(At(kText), Guess(kText + 0x45), Guess(kText + 0x85),
+                          Guess(kText + 0xc5)));
+}
+
+// The top of a task's stack, where the next one follows: what the user's SS is.
+TEST_F(UnwindTest, AScanEndsWithTheTasksStack) {
+  Store(kStack + 0x108, CallAt(kText + 0x40));
+  Store(kStack + 0x1000 - 8, 0x2b);
+  Store(kStack + 0x3f00, CallAt(kText + 0x80));
+  const auto frames = [this](uint64_t sp) {
+    return Unwind({.ip = kText, .sp = sp}).frames;
+  };
+  EXPECT_THAT(frames(kStack + 0x100),
+              ElementsAre(At(kText), Guess(kText + 0x45), Guess(kText + 0x85)));
+  Store(kOddStack + 0x2f00, CallAt(kText + 0x40));
+  Store(kOddStack + 0x3000 - 8, 0x2b);
+  Store(kOddStack + 0x3f00, CallAt(kText + 0x80));
+  EXPECT_THAT(frames(kOddStack + 0x2e00),
+              ElementsAre(At(kText), Guess(kText + 0x45)));
+}
+
 TEST_F(UnwindTest, ALongStackIsCutOff) {
   for (uint64_t at = 0; at < kStackSize; at += 8) {
     Store(kStack + at, kText + 0x45);
@@ -261,7 +317,8 @@ TEST_F(UnwindTest, StacksThatAreNotThere) {
     const Backtrace out = Unwind({.ip = kText + 0x20, .sp = sp, .bp = sp});
     EXPECT_THAT(out.frames, ElementsAre(At(kText + 0x20))) << sp;
   }
-  EXPECT_THAT(Unwind({.ip = 0x100000, .sp = kStack}).frames, IsEmpty());
+  EXPECT_THAT(Unwind({.ip = 0x100000, .sp = kStack}).frames,
+              ElementsAre(At(0x100000)));
 }
 
 // Whatever the tables say, and whatever is on the stack.
