@@ -45,9 +45,11 @@ KernelReport::KernelReport(SymbolFile* file) : file_(file) {
   if (file != nullptr) {
     const absl::StatusOr<const KernelSymbols*> symbols = file->Load();
     status_ = symbols.status();
-    if (symbols.ok()) symbols_ = *symbols;
+    if (symbols.ok()) {
+      symbols_ = *symbols;
+      backtracer_ = &file->Backtracer();
+    }
   }
-  backtracer_ = arch::CreateBacktracer(symbols_);
   plain_ = arch::CreateBacktracer(nullptr);
 }
 

@@ -41,7 +41,7 @@ class KernelReport {
   const SymbolFile* file_;
   absl::Status status_;                           // of the file
   const KernelSymbols* symbols_ = nullptr;        // null when there are none
-  std::unique_ptr<arch::Backtracer> backtracer_;  // with the symbols
+  const arch::Backtracer* backtracer_ = nullptr;  // with the symbols, if any
   std::unique_ptr<arch::Backtracer> plain_;       // without
   std::optional<arch::KernelOffset> offset_;
 };

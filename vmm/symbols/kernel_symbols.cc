@@ -17,8 +17,11 @@ namespace {
 
 // A kernel's text has some ten megabytes.
 constexpr uint64_t kMostText = 256 << 20;
-// No function is larger; behind the last one there is something else.
+// No function is larger.
 constexpr uint64_t kLargestFunction = 1 << 20;
+// The kernel and each module end with a page of their own. The last function
+// of one may be longer than that, which only costs a name.
+constexpr uint64_t kPage = 4 << 10;
 constexpr size_t kMostDigits = 16;
 constexpr size_t kMostLines = 4 << 20;
 
@@ -189,9 +192,12 @@ std::optional<KernelSymbols::Place> KernelSymbols::Find(
       std::ranges::upper_bound(by_address_, address, {}, &Symbol::address);
   if (after == by_address_.begin()) return std::nullopt;
   const Symbol& symbol = *std::prev(after);
-  uint64_t size = kLargestFunction;
+  const uint64_t page_end = kPage - symbol.address % kPage;
+  uint64_t size = page_end;
   if (after != by_address_.end()) {
-    size = std::min(size, after->address - symbol.address);
+    size = after->address - symbol.address;
+    const bool last = after->module != symbol.module;
+    size = std::min(size, last ? page_end : kLargestFunction);
   }
   const uint64_t offset = address - symbol.address;
   if (offset >= size) return std::nullopt;

@@ -73,4 +73,12 @@ absl::StatusOr<const KernelSymbols*> SymbolFile::Load() {
   return symbols_.get();
 }
 
+const arch::Backtracer& SymbolFile::Backtracer() {
+  if (backtracer_ == nullptr) {
+    const absl::StatusOr<const KernelSymbols*> symbols = Load();
+    backtracer_ = arch::CreateBacktracer(symbols.ok() ? *symbols : nullptr);
+  }
+  return *backtracer_;
+}
+
 }  // namespace kvmlet

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "arch/backtrace.h"
 #include "vmm/base/unique_fd.h"
 #include "vmm/symbols/kernel_symbols.h"
 
@@ -28,6 +29,9 @@ class SymbolFile {
 
   const std::string& path() const { return path_; }
   absl::StatusOr<const KernelSymbols*> Load();
+  // What reads stacks with the help of these symbols, of none when they cannot
+  // be loaded.
+  const arch::Backtracer& Backtracer();
 
  private:
   SymbolFile(std::string path, uint16_t machine, UniqueFd fd, uint64_t size)
@@ -43,6 +47,7 @@ class SymbolFile {
   uint64_t size_;
   std::optional<absl::Status> status_;  // of the one attempt
   std::unique_ptr<KernelSymbols> symbols_;
+  std::unique_ptr<arch::Backtracer> backtracer_;  // borrows them
 };
 
 }  // namespace kvmlet

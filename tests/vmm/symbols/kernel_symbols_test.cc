@@ -84,6 +84,21 @@ TEST(KernelSymbolsTest, ReadsAListAndItsModules) {
   EXPECT_EQ(NameAt(**symbols, 4), "");
 }
 
+// How long the last function is nobody knows; its page is its module's.
+TEST(KernelSymbolsTest, NamesEndWithTheirModule) {
+  const auto symbols = ParseSymbols(kList +
+                                    "ffffffffc0003800 t a [loop]\n"
+                                    "ffffffffc0004810 t b [loop]\n");
+  ASSERT_TRUE(symbols.ok()) << symbols.status();
+  EXPECT_EQ(NameAt(**symbols, 0xffffffff81000fff), "weak");
+  EXPECT_EQ(NameAt(**symbols, 0xffffffff81001000), "");
+  EXPECT_EQ(NameAt(**symbols, 0xffffffffc0000fff), "known");
+  EXPECT_EQ(NameAt(**symbols, 0xffffffffc0001000), "");
+  EXPECT_EQ(NameAt(**symbols, 0xffffffffc000480f), "a");
+  EXPECT_EQ(NameAt(**symbols, 0xffffffffc0004fff), "b");
+  EXPECT_EQ(NameAt(**symbols, 0xffffffffc0005000), "");
+}
+
 TEST(KernelSymbolsTest, SaysWhatAFileLacks) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("empty"));
   EXPECT_THAT(ErrorOf(std::string(1000, 'x')), HasSubstr("neither an ELF"));

@@ -74,6 +74,16 @@ TEST_F(SymbolFileTest, AFileInItsPlaceChangesNothing) {
   EXPECT_EQ(*file->Load(), *symbols);
 }
 
+// Its tables are sorted once, however many reports there are.
+TEST_F(SymbolFileTest, WhatReadsStacksIsKept) {
+  Write(SymbolElf({{"first", 0x1000}}));
+  auto file = Open();
+  ASSERT_TRUE(file.ok()) << file.status();
+  const arch::Backtracer& first = file->Backtracer();
+  EXPECT_EQ(&file->Backtracer(), &first);
+  EXPECT_TRUE(file->Load().ok());
+}
+
 TEST_F(SymbolFileTest, AFileThatShrankIsAnError) {
   Write(SymbolElf({{"first", 0x1000}}));
   auto file = Open();
