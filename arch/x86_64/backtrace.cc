@@ -75,6 +75,9 @@ std::optional<KernelOffset> X86Backtracer::FindOffset(
       {"entry_SYSCALL_64", lstar.value_or(0), "LSTAR is entry_SYSCALL_64"},
       {"asm_exc_divide_error", divide, "IDT entry 0 is asm_exc_divide_error"},
       {"divide_error", divide, "IDT entry 0 is divide_error"},  // before 5.8
+      // Until start_kernel has set up its own.
+      {"early_idt_handler_array", divide,
+       "IDT entry 0 is early_idt_handler_array"},
   };
   for (const Anchor& anchor : anchors) {
     const auto symbol = file_->AddressOf(anchor.symbol);
