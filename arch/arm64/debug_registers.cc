@@ -73,11 +73,27 @@ void AddSystem(Table& table) {
   }
 }
 
+// Those of data and of code are the same. gdb 14 and later take them off the
+// return addresses of a backtrace; an older one shows them as registers.
+void AddSignatures(Table& table) {
+  const std::pair<const char*, uint32_t> kMasks[] = {{"pauth_dmask", 0},
+                                                     {"pauth_cmask", 0},
+                                                     {"pauth_dmask_high", 1},
+                                                     {"pauth_cmask_high", 1}};
+  for (const auto& [name, where] : kMasks) {
+    table.push_back({.name = name,
+                     .feature = RegisterFeature::kSignature,
+                     .home = RegisterHome::kSignature,
+                     .where = where});
+  }
+}
+
 Table MakeTable() {
   Table table;
   AddCore(table);
   AddFloatingPoint(table);
   AddSystem(table);
+  AddSignatures(table);
   return table;
 }
 
@@ -131,7 +147,8 @@ void AppendRegisters(RegisterFeature feature, std::string& out) {
     absl::StrAppend(&out, "<reg name=\"", spec.name, "\" bitsize=\"",
                     spec.bytes * 8, "\" type=\"", spec.type, "\" regnum=\"", i,
                     "\"");
-    if (feature == RegisterFeature::kSystem) {
+    if (feature == RegisterFeature::kSystem ||
+        feature == RegisterFeature::kSignature) {
       absl::StrAppend(&out, " group=\"system\"");
     }
     absl::StrAppend(&out, "/>\n");
@@ -167,6 +184,9 @@ std::string BuildDescription() {
   absl::StrAppend(&out,
                   "</feature>\n<feature name=\"org.kvmlet.arm64.system\">\n");
   AppendRegisters(RegisterFeature::kSystem, out);
+  absl::StrAppend(
+      &out, "</feature>\n<feature name=\"org.gnu.gdb.aarch64.pauth_v2\">\n");
+  AppendRegisters(RegisterFeature::kSignature, out);
   return absl::StrCat(out, "</feature>\n</target>\n");
 }
 

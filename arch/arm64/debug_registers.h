@@ -33,9 +33,12 @@ enum class RegisterHome {
   kElr,
   kSpsr,
   kSystem,  // op0 << 14 | op1 << 11 | CRn << 7 | CRm << 3 | op2
+  // No register: which bits of an address pointer authentication may use, in
+  // the lower (0) or the upper half (1).
+  kSignature,
 };
 
-enum class RegisterFeature { kCore, kFpu, kSystem };
+enum class RegisterFeature { kCore, kFpu, kSystem, kSignature };
 
 struct RegisterSpec {
   std::string name;

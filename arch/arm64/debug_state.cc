@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "arch/arm64/debug.h"
 #include "arch/arm64/kvm_arm.h"
+#include "arch/arm64/unwind.h"
 #include "vmm/base/status_macros.h"
 
 namespace kvmlet::arch::arm64 {
@@ -89,6 +90,7 @@ absl::StatusOr<uint64_t> IdOf(const KvmVcpu& vcpu, const RegisterSpec& spec) {
       return KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM64_SYSREG |
              spec.where;
     case RegisterHome::kVector:
+    case RegisterHome::kSignature:
       break;
   }
   return absl::NotFoundError("no such register");
@@ -98,6 +100,12 @@ absl::Status Read(const KvmVcpu& vcpu, const RegisterSpec& spec,
                   std::span<std::byte> out) {
   if (spec.home == RegisterHome::kVector) {
     return ReadVector(vcpu, spec.where, out.data());
+  }
+  if (spec.home == RegisterHome::kSignature) {
+    KVMLET_ASSIGN_OR_RETURN(const uint64_t tcr, GetRegister(vcpu, kRegTcr));
+    const uint64_t mask = SignatureMask(spec.where != 0, tcr);
+    std::memcpy(out.data(), &mask, out.size());
+    return absl::OkStatus();
   }
   KVMLET_ASSIGN_OR_RETURN(const uint64_t id, IdOf(vcpu, spec));
   std::array<std::byte, 8> value{};

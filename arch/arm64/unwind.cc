@@ -29,12 +29,16 @@ bool IsKernel(uint64_t address) { return (address >> kUpperHalf & 1) != 0; }
 
 }  // namespace
 
+uint64_t SignatureMask(bool upper, uint64_t tcr) {
+  const uint64_t unused = (upper ? tcr >> kT1SizeShift : tcr) & kSizeMask;
+  if (unused == 0 || unused > kMostUnused) return 0;
+  return ~0ull << (64 - unused) & ~(1ull << kUpperHalf);
+}
+
 uint64_t WithoutSignature(uint64_t address, uint64_t tcr) {
   const bool upper = IsKernel(address);
-  const uint64_t unused = (upper ? tcr >> kT1SizeShift : tcr) & kSizeMask;
-  if (unused == 0 || unused > kMostUnused) return address;
-  const uint64_t above = ~0ull << (64 - unused);
-  return upper ? address | above : address & ~above;
+  const uint64_t mask = SignatureMask(upper, tcr);
+  return upper ? address | mask : address & ~mask;
 }
 
 Backtrace Unwind(const GuestView& view, const UnwindRegisters& start) {

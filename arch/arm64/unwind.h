@@ -27,6 +27,11 @@ struct UnwindRegisters {
 
 Backtrace Unwind(const GuestView& view, const UnwindRegisters& start);
 
+// The bits of an address in the upper or the lower half that pointer
+// authentication may use: all but 55, which chooses the half, above those that
+// TCR_EL1 says are translated; 0 when it says nothing.
+uint64_t SignatureMask(bool upper, uint64_t tcr);
+
 // Bits above those of an address repeat the one that chooses its half.
 uint64_t WithoutSignature(uint64_t address, uint64_t tcr);
 

@@ -66,6 +66,9 @@ TEST_F(Arm64UnwindTest, SignaturesOfPointersAreTakenOff) {
   EXPECT_THAT(Frames(kStack + 0x100, signed_address),
               ElementsAre(At(kText + 0x10), Call(kText + 0x100)));
   EXPECT_EQ(WithoutSignature(0x005a00007fff1234, kTcr), 0x00007fff1234u);
+  EXPECT_EQ(SignatureMask(/*upper=*/true, 16 | 25 << 16), 0xff7fff8000000000);
+  EXPECT_EQ(SignatureMask(/*upper=*/false, 16 | 25 << 16), 0xff7f000000000000);
+  EXPECT_EQ(SignatureMask(/*upper=*/false, 0), 0u);
   // Nothing is known about the address's size.
   EXPECT_EQ(WithoutSignature(0x1234567812345678, 0), 0x1234567812345678u);
 }
