@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # Debian kernels, unpacked with their modules into build/kernels/ARCH/VERSION:
 #   vmlinuz   release (the text of uname -r)   lib/modules/RELEASE (uncompressed modules)
+#   symbols/  vmlinux and modules with their debug information, once kernel_symbols was asked for them
 # Needs common.sh and apt.sh.
 
 # kernel_versions ARCH: those that are offered; the first one is the default.
@@ -99,6 +100,40 @@ kernel_tree() {
         with_lock "kernel-$1-$2" kernel_make "$1" "$2" "$dir" >&2
     fi
     printf '%s\n' "$dir"
+}
+
+# symbols_fetch ARCH VERSION TREE MODULE...: Debian has the symbols of a kernel's newest build only.
+symbols_fetch() {
+    local arch=$1 version=$2 tree=$3 new=$3/symbols.new release package size debug
+    shift 3
+    [ ! -d "$tree/symbols" ] || return 0
+    release=$(cat "$tree/release")
+    package=linux-image-$release-dbg
+    apt_ready "$arch"
+    size=$(apt_private "$arch" apt-cache show "$package" 2>/dev/null | sed -n '/^Size: /{s///p;q}')
+    [ -n "$size" ] || die "$EX_UNAVAILABLE" "Debian has no $package any more, or not yet:" \
+        "remove ${tree#"$KVMLET_ROOT/"} and build/guest/$arch, and run guest-images/build --arch $arch for newer ones"
+    say "fetching the symbols of Debian's kernel $version for $arch ($((size / 1000000)) MB)"
+    rm -rf "$new"
+    apt_fetch "$arch" "$new/debs" "$package"
+    say "unpacking $package"
+    debug=./usr/lib/debug
+    module_closure "$tree" "$@" | sed "s|.*/lib/modules/|$debug/lib/modules/|" >"$new/members"
+    echo "$debug/boot/vmlinux-$release" >>"$new/members"
+    dpkg-deb --fsys-tarfile "$new"/debs/*.deb | tar -x -C "$new" --no-same-owner --transform='s|.*/||' -T "$new/members" ||
+        die "$EX_SOFTWARE" "$package is not made of what it was made of so far, see above"
+    mv "$new/vmlinux-$release" "$new/vmlinux"
+    rm -rf "$new/debs" "$new/members"
+    publish_dir "$new" "$tree/symbols"
+}
+
+# kernel_symbols ARCH VERSION MODULE...: prints the directory with the vmlinux and the modules, as NAME.ko, fetched
+# when it is not there yet.
+kernel_symbols() {
+    local tree
+    tree=$(kernel_tree "$1" "$2")
+    [ -d "$tree/symbols" ] || with_lock "kernel-$1-$2" symbols_fetch "$1" "$2" "$tree" "${@:3}" >&2
+    printf '%s\n' "$tree/symbols"
 }
 
 # module_closure TREE MODULE...: paths of the modules and all they need, in loading order.
