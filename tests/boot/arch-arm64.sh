@@ -42,6 +42,16 @@ DEBUG_NEVER=breakpoint=no
 DEBUG_ANCHOR='VBAR_EL1 is .*vectors'
 DEBUG_METHOD='frame pointers'
 DEBUG_TABLES=
+# shellcheck disable=SC2016 # for gdb
+DEBUG_ARGUMENT='$x0'
+# The last instruction of __primary_switch, "br x8", leads to where the kernel is mapped.
+# shellcheck disable=SC2016
+DEBUG_EARLY=(
+    'find /w $pc - (unsigned long)&_text + (unsigned long)&__primary_switch, +256, 0xd61f0100'
+    'hbreak *$_' continue
+    'eval "symbol-file -o %#lx '"$GUEST_DIR"'/symbols-6.1-cloud/vmlinux", $x8 - (unsigned long)&__primary_switched'
+)
+DEBUG_CALL=el0_svc
 
 check_machine() {
     local pattern

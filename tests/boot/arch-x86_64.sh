@@ -54,6 +54,18 @@ DEBUG_NEVER=steps=no
 DEBUG_ANCHOR='LSTAR is entry_SYSCALL_64'
 DEBUG_METHOD='stack scan'
 DEBUG_TABLES=$GUEST_DIR/vmlinux-6.12
+# A function's first argument, to gdb.
+# shellcheck disable=SC2016 # for gdb
+DEBUG_ARGUMENT='$rdi'
+# From the first instruction to where the kernel knows its addresses: it copies the boot parameters out of its
+# linear mapping, which KASLR has not moved yet.
+# shellcheck disable=SC2016
+DEBUG_EARLY=(
+    'eval "awatch *(long *)%#lx", 0xffff888000000000 + $rsi' continue
+    'python gdb.execute([l for l in gdb.execute("monitor kaslr", to_string=True).splitlines() if "symbol-file" in l][0])'
+)
+# What calls a system call.
+DEBUG_CALL=do_syscall_64
 
 # check_machine CPUS: what only this architecture's Linux tells. Used by linux-view.sh.
 check_machine() { :; }

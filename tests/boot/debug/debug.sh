@@ -2,6 +2,7 @@
 # gdb and a Debian kernel: stops, breakpoints, watchpoints, steps, a guest with a debugger of its own,
 # a reboot, clean ends, a core file, a report with names.
 . "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../gdb.sh"
 
 # The guest waits while gdb talks.
 KV_TIMEOUT=${KV_TIMEOUT_DEBUG:-900s}
@@ -12,6 +13,8 @@ trap 'rm -rf "$SHARED"' EXIT
 SYMBOLS="_text start_kernel panic vfs_read ksys_read jiffies_64 el0_svc linux_banner $DEBUG_ENTRIES"
 # A function of the timer's interrupt, and the only one that calls it, in another file.
 SYMBOLS="$SYMBOLS rcu_sched_clock_irq update_process_times"
+# Where a module is complete, before its first instruction.
+SYMBOLS="$SYMBOLS do_init_module"
 
 # Shell text: the symbols, then a debugger of the guest's own and system calls, for ever.
 BUSY="sysctl -w kernel.kptr_restrict=0 >/dev/null
@@ -21,47 +24,12 @@ while :; do dd if=/dev/zero of=/dev/null bs=1 count=100000 2>/dev/null; done &
 /own_debugger
 echo '== over'"
 
-# The emulated machine may take longer for an answer than the 2 s that gdb waits.
-GDB_SETTINGS=(-ex 'set confirm off' -ex 'set pagination off' -ex 'set remotetimeout 60')
-
-# run_gdb COMMAND...: its output is in the file gdb.out.
-run_gdb() {
-    local arguments=() command
-    for command; do arguments+=(-ex "$command"); done
-    local status=0
-    timeout 300 gdb -nx -batch "${GDB_SETTINGS[@]}" syms.elf \
-        -ex 'target remote gdb.sock' "${arguments[@]}" >gdb.out 2>&1 </dev/null || status=$?
-    cat gdb.out
-    [ "$status" = 0 ] || fail "gdb ended with status $status: $(tail -n 8 gdb.out | paste -sd '|')"
-}
-
 # The rounds of the guest's own debugger so far; more_rounds waits for a whole one.
 rounds() { tr -d '\r' <"$KV_OUTPUT" | sed -n 's/^own \([0-9]*\) .*/\1/p' | tail -n 1; }
 more_rounds() {
     local now
     now=$(rounds)
     wait_for "^own $((${now:-0} + 2)) " "$KV_OUTPUT" 240
-}
-
-# A failed test must not leave a busy guest to the next one.
-end_guest() { [ -z "${KV_PID:-}" ] || kill "$KV_PID" 2>/dev/null || true; }
-
-# gdb stays connected while the guest runs: gdb_start COMMAND... ends with the guest running.
-gdb_start() {
-    local arguments=() command
-    for command; do arguments+=(-ex "$command"); done
-    gdb -nx -batch "${GDB_SETTINGS[@]}" syms.elf -ex 'target remote gdb.sock' "${arguments[@]}" \
-        -ex 'echo running\n' -ex continue -ex 'echo stopped\n' -ex delete -ex detach >gdb.out 2>&1 </dev/null &
-    GDB_PID=$!
-    wait_for '^running' gdb.out
-}
-# Ctrl-C, and it detaches.
-gdb_stop() {
-    kill -INT "$GDB_PID"
-    wait "$GDB_PID" || fail "gdb ended with status $?: $(tail -n 1 gdb.out)"
-    cat gdb.out
-    assert_grep '^stopped' gdb.out
-    assert_grep 'detached' gdb.out
 }
 
 start_busy() {
@@ -117,7 +85,7 @@ check_boot() {
         if [ "$(head -c 4 /dev/vda)" = done ]; then exit 0; fi
         printf done >/dev/vda; sync; reboot -f' \
         --append nokaslr --cpus 2 --disk disk --gdb unix:gdb.sock,wait --symbols syms.elf
-    until [ -S gdb.sock ] || ! kill -0 "$KV_PID"; do sleep 0.1; done
+    wait_for_socket
     run_gdb 'p/x $pc' 'hbreak start_kernel' 'break vfs_read' continue 'p $pc' bt 'info threads' \
         continue 'monitor kaslr' 'p $pc' bt 'delete 2' 'break rcu_sched_clock_irq' continue 'disable 3' finish \
         'watch *(long *)&jiffies_64' continue 'delete 3 4' continue delete detach
@@ -135,6 +103,40 @@ check_boot() {
     kv_wait
     assert_status 0
     assert_equal 'the disk' "$(head -c 4 disk)" 'done'
+}
+
+# A module of a guest with four vCPUs and KASLR: a stop before its first instruction, and a breakpoint in
+# code of it that runs later, at the address that the guest told. The loops of the guest cause both for
+# ever: loop's lo_ioctl runs when somebody asks for the device's state.
+check_modules() {
+    trap end_guest EXIT
+    guest_flags "sysctl -w kernel.kptr_restrict=0 >/dev/null
+        modprobe loop max_loop=1
+        echo '== kallsyms'; grep -E ' [tTdDbBrR] (${SYMBOLS// /|})\$' /proc/kallsyms
+        echo '== module'; grep -E ' lo_ioctl[[:space:]]+\[loop\]' /proc/kallsyms
+        modprobe -r crc32c_generic 2>/dev/null
+        echo '== ready'
+        while :; do losetup /dev/loop0; modprobe crc32c_generic; modprobe -r crc32c_generic; done >/dev/null 2>&1"
+    with_append --cpus 4 --gdb unix:gdb.sock
+    kv_start "${GUEST_FLAGS[@]}" "${GUEST_FLAGS_MORE[@]}"
+    wait_for '== ready'
+    section kallsyms >kallsyms
+    python3 "$DEBUG/kallsyms_elf.py" kallsyms syms.elf
+    local place
+    place=0x$(section module | awk 'NR == 1 { print $1 }')
+    [ "$place" != 0x ] || fail "the guest told no address in its module"
+    run_gdb 'info threads' 'break *do_init_module' continue bt "x/s $DEBUG_ARGUMENT + 24" 'delete 1' \
+        "break *$place" continue 'p/x $pc' 'stepi 3' 'info threads' "monitor walk $place" delete detach
+    local number
+    for number in 0 1 2 3; do assert_grep "\"vCPU $number\"" gdb.out; done
+    assert_grep 'Breakpoint 1, 0x[0-9a-f]* in do_init_module' gdb.out
+    # struct module: its state, a list, its name.
+    assert_grep '"crc32c_generic"' gdb.out
+    assert_grep "^Thread [0-9.]* \"vCPU [0-3]\" hit Breakpoint 2, |^Breakpoint 2, " gdb.out
+    assert_equal 'where it stopped' "$(sed -n 's/^\$1 = //p' gdb.out)" "0x$(printf %s "${place#0x}" | sed 's/^0*//')"
+    run_gdb kill
+    kv_wait
+    assert_status 0
 }
 
 # A kernel that panicked, afterwards: its own address for its banner is in the file, with KASLR.
@@ -161,7 +163,18 @@ check_core() {
     local size used
     size=$(stat -c %s guest.core) used=$(($(stat -c %b guest.core) * 512))
     [ "$used" -lt "$size" ] || fail "the file has no holes: $used bytes of $size"
-    rm guest.core
+    mv guest.core kallsyms "$SHARED/"
+}
+
+# The same file in drgn, without the kernel's debug information.
+check_drgn() {
+    [ -s "$SHARED/guest.core" ] || fail "no core file: see the test before"
+    debugger python3 "$DEBUG/drgn_core.py" "$SHARED/guest.core" \
+        "$(awk '$3 == "linux_banner" { print $1 }' "$SHARED/kallsyms")" >drgn.out 2>&1 ||
+        fail "drgn: $(tail -n 1 drgn.out)"
+    cat drgn.out
+    assert_grep '^release 6\.' drgn.out
+    assert_grep '^text Linux version 6' drgn.out
 }
 
 # panicked FILE: a guest whose kernel is somewhere else panics, and the report names who called whom.
@@ -202,5 +215,7 @@ check_symbols() {
 command -v gdb >/dev/null || { report SKIP all "gdb is not installed" && exit 0; }
 run_test running check_running
 run_test boot check_boot
+run_test modules check_modules
 run_test core check_core
+run_test drgn check_drgn
 run_test symbols check_symbols
