@@ -52,6 +52,8 @@ DEBUG_EARLY=(
     'eval "symbol-file -o %#lx '"$GUEST_DIR"'/symbols-6.1-cloud/vmlinux", $x8 - (unsigned long)&__primary_switched'
 )
 DEBUG_CALL=el0_svc
+# gdb before 14 cannot take signatures off the kernel's addresses.
+DEBUG_APPEND=arm64.nopauth
 
 check_machine() {
     local pattern

@@ -66,6 +66,8 @@ DEBUG_EARLY=(
 )
 # What calls a system call.
 DEBUG_CALL=do_syscall_64
+# What gdb needs of the kernel.
+DEBUG_APPEND=
 
 # check_machine CPUS: what only this architecture's Linux tells. Used by linux-view.sh.
 check_machine() { :; }
