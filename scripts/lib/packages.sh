@@ -18,6 +18,7 @@ TOOLS="
     clang libclang-rt-14-dev|libclang-rt-dev clang-format clang-tidy  # fuzz targets, style checks
     acpica-tools                    # iasl, which reads every ACPI table in the tests
     gdb python3                     # real clients in the tests; the lab's runner
+    python3-drgn                    # opens core files in the tests
     busybox-static cpio kmod        # guest images and the lab's
     pciutils e2fsprogs numactl      # programs in the guest images; file systems of the tests
     xz-utils zstd lz4 bzip2         # kernels and modules in Debian's packages
