@@ -164,8 +164,12 @@ absl::Status KernelSymbols::Finish() {
   std::ranges::stable_sort(by_address_, [](const Symbol& a, const Symbol& b) {
     return std::pair(a.address, a.rank) < std::pair(b.address, b.rank);
   });
-  const auto same = std::ranges::unique(by_address_, {}, &Symbol::address);
-  by_address_.erase(same.begin(), same.end());
+  // Not std::ranges::unique: clang 14 cannot read what that is made of.
+  by_address_.erase(std::unique(by_address_.begin(), by_address_.end(),
+                                [](const Symbol& a, const Symbol& b) {
+                                  return a.address == b.address;
+                                }),
+                    by_address_.end());
   // The first of a name is the kernel's own: modules come after it.
   std::ranges::stable_sort(by_name_, {}, &Symbol::name);
   return absl::OkStatus();
