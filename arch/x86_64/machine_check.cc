@@ -44,6 +44,7 @@ constexpr uint8_t kMachineCheckVector = 18;
 
 constexpr uint32_t kMsrMcgStatus = 0x17a;
 constexpr uint32_t kMsrBanks = 0x400;  // CTL, STATUS, ADDR, MISC of each
+constexpr uint32_t kMsrMemoryStatus = kMsrBanks + 4 * kMemoryBank + 1;
 
 // CPUID's family and model (Intel SDM volume 2, CPUID, leaf 1).
 struct Signature {
@@ -176,11 +177,18 @@ absl::StatusOr<MemoryErrorResult> InjectMachineCheck(
       return MemoryErrorResult::kLater;
     }
     if (state != MachineCheckState::kReady) {
-      if (!own || !error.action_required) return MemoryErrorResult::kUntold;
+      const bool masked = state == MachineCheckState::kMasked;
+      if (!own) return MemoryErrorResult::kUntold;
+      if (!error.action_required) {
+        return masked ? MemoryErrorResult::kUntold : MemoryErrorResult::kLater;
+      }
       return state == MachineCheckState::kPending
                  ? MemoryErrorResult::kTold
                  : MemoryErrorResult::kCannotTell;
     }
+  } else if ((ReadMsr(vcpu.fd(), kMsrMemoryStatus).value_or(0) & kValid) != 0) {
+    // The guest polls, and has not read the last one yet.
+    return MemoryErrorResult::kLater;
   }
   KVMLET_RETURN_IF_ERROR(
       vcpu.fd().Set(kSetMce, own ? MachineCheckOf(error, model.amd)

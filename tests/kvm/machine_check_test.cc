@@ -101,6 +101,29 @@ TEST_F(MachineCheckKvmTest, ADeferredErrorOfAmdInterruptsNobody) {
   EXPECT_EQ(Msr(kMsrMcgStatus), 0u);
 }
 
+// A bank holds one record, and the guest of an AMD processor polls it.
+TEST_F(MachineCheckKvmTest, ADeferredErrorOfAmdWaitsForTheLastOne) {
+  constexpr MemoryError kNext{.at = Gpa{0x202000}, .action_required = false};
+  model_.amd = true;
+  EXPECT_EQ(Inject(kFound), MemoryErrorResult::kTold);
+  EXPECT_EQ(Inject(kNext), MemoryErrorResult::kLater);
+  EXPECT_EQ(Msr(kMsrBank9Address), kFound.at.value);
+  SetMsr(kMsrBank9Status, 0);
+  EXPECT_EQ(Inject(kNext), MemoryErrorResult::kTold);
+  EXPECT_EQ(Msr(kMsrBank9Address), kNext.at.value);
+}
+
+// A found error can wait until the guest is ready, an error that is met cannot.
+TEST_F(MachineCheckKvmTest, AnErrorThatWasFoundWaitsForTheOneBefore) {
+  model_.amd = false;
+  EXPECT_EQ(Inject(kMet), MemoryErrorResult::kTold);
+  EXPECT_EQ(Inject(kFound), MemoryErrorResult::kLater) << "not taken yet";
+  TakeException();
+  EXPECT_EQ(Inject(kFound), MemoryErrorResult::kLater) << "being handled";
+  SetMsr(kMsrMcgStatus, 0);
+  EXPECT_EQ(Inject(kFound), MemoryErrorResult::kTold);
+}
+
 TEST_F(MachineCheckKvmTest, OneThatWaitsIsTakenFirst) {
   EXPECT_EQ(Inject(kMet), MemoryErrorResult::kTold);
   const uint64_t status = Msr(kMsrBank9Status);
