@@ -111,6 +111,7 @@ class Machine final : public GuestRequests,
   void OnFailure(uint32_t vcpu, std::string why) override;
   bool OnMemoryFault(uint32_t vcpu) override;
   void OnLostMemory(uint32_t vcpu, const BusError& error) override;
+  void OnLostMemory(uint32_t vcpu, Gpa at) override;
   bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
   bool OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm) override;
   void OnDebugStop(uint32_t vcpu) override;
@@ -169,12 +170,19 @@ class Machine final : public GuestRequests,
   // machine_faults.cc: memory that the host has lost.
   absl::Status WatchBusErrors();
   void TakeBusErrors();
+  void TellLater(const RamRange& lost);
   void TellUntold();
   void ForgetLost();
-  bool RememberLost(Gpa page);
-  void HandleLostMemory(const BusError& error, uint32_t vcpu);
+  bool RememberLost(const RamRange& lost);
+  // What a vCPU met, and the page of the host around it, if it is the guest's.
+  struct LostMemory {
+    std::optional<Gpa> at;
+    RamRange all{};
+  };
+  void PostLostMemory(uint32_t vcpu, const LostMemory& lost);
+  void HandleLostMemory(const LostMemory& met, uint32_t vcpu);
   arch::MemoryErrorResult TellGuest(const MemoryError& error, uint32_t vcpu);
-  void ReportMemoryFailure(const MemoryError& error,
+  void ReportMemoryFailure(const RamRange& lost, bool action_required,
                            arch::MemoryErrorResult result);
 
   // machine_debug.cc: what the debugger needs.
@@ -293,8 +301,12 @@ class Machine final : public GuestRequests,
   bool stats_opened_ = false;
   // Pages that the host has lost since the last reset.
   std::set<Gpa> lost_pages_;
-  // Those that nobody met and the guest cannot hear of yet.
-  std::deque<MemoryError> untold_;
+  // What of it nobody met and the guest has not heard of yet.
+  struct Untold {
+    RamRange lost;
+    bool reported = false;
+  };
+  std::deque<Untold> untold_;
   std::optional<EventLoop::TimerId> untold_timer_;
   // Since when vCPUs have met errors without the guest hearing of one.
   std::optional<std::chrono::steady_clock::time_point> late_since_;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "vmm/kvm/memory_exits.h"
 #include "vmm/memory/bus_errors.h"
 
 namespace kvmlet {
@@ -149,6 +150,11 @@ void Vcpu::Loop() {
       HandleExit();
       continue;
     }
+    if (const std::optional<Gpa> lost = LostMemoryOf(kvm_->run(), error)) {
+      PauseForLostMemory();
+      context_.observer.OnLostMemory(index(), *lost);
+      continue;
+    }
     if (error == EFAULT && context_.observer.OnMemoryFault(index())) {
       if (context_.trace != nullptr) context_.trace->Enter();
       continue;
@@ -223,6 +229,10 @@ void Vcpu::Dispatch(uint32_t reason) {
     default:
       break;
   }
+  if (const std::optional<Gpa> lost = LostMemoryOf(kvm_->run(), 0)) {
+    PauseForLostMemory();
+    return context_.observer.OnLostMemory(index(), *lost);
+  }
   switch (context_.platform.HandleExit(*kvm_)) {
     case arch::ExitResult::kResume:
     case arch::ExitResult::kHalt:
@@ -256,12 +266,14 @@ void Vcpu::StopForDebugger() {
 
 void Vcpu::HandleLostMemory() {
   const BusError error = *std::exchange(lost_memory_, std::nullopt);
-  {
-    const std::lock_guard lock(mutex_);
-    pause_ |= static_cast<unsigned>(PausedBy::kLostMemory);
-    attention_ = true;
-  }
+  PauseForLostMemory();
   context_.observer.OnLostMemory(index(), error);
+}
+
+void Vcpu::PauseForLostMemory() {
+  const std::lock_guard lock(mutex_);
+  pause_ |= static_cast<unsigned>(PausedBy::kLostMemory);
+  attention_ = true;
 }
 
 void Vcpu::HandleMmio() {

@@ -43,6 +43,8 @@ class VcpuObserver {
   // The guest met memory that the host has lost. The vCPU is paused for it
   // until somebody lets it go on.
   virtual void OnLostMemory(uint32_t /*vcpu*/, const BusError& /*error*/) {}
+  // The same, in the guest's addresses.
+  virtual void OnLostMemory(uint32_t /*vcpu*/, Gpa /*at*/) {}
   // The vCPU left the guest for the debugger. True when it is to go on;
   // otherwise it is paused for the debugger, and OnDebugStop follows.
   virtual bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm);
@@ -111,6 +113,7 @@ class Vcpu {
   void Dispatch(uint32_t reason);
   void HandleDebug();
   void HandleLostMemory();
+  void PauseForLostMemory();
   void StopForDebugger();
   void HandleMmio();
   void HandlePio();

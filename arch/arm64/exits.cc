@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "arch/arm64/kvm_arm.h"
 #include "arch/arm64/platform.h"
+#include "vmm/kvm/memory_exits.h"
 
 namespace kvmlet::arch::arm64 {
 
@@ -68,6 +69,9 @@ std::string Arm64Platform::DescribeFailure(KvmVcpu& vcpu) {
           "an access at 0x%x by an instruction that KVM cannot decode, and "
           "this host's KVM cannot inject an abort",
           run.arm_nisv.fault_ipa);
+    case kExitArmSea:
+      return "the guest met an error of the host's memory, and the processor "
+             "does not say where";
     default:
       return absl::StrFormat("KVM exit %u, which kvmlet does not know",
                              run.exit_reason);

@@ -17,6 +17,7 @@
 #include "vmm/base/exit_status.h"
 #include "vmm/base/posix_error.h"
 #include "vmm/base/status_macros.h"
+#include "vmm/kvm/memory_exits.h"
 
 namespace kvmlet::arch {
 namespace arm64 {
@@ -92,9 +93,13 @@ absl::Status Arm64Platform::CreateController() {
   router_ = std::make_unique<IrqRouter>(
       vm, gic_->RouterOptions(static_cast<uint32_t>(std::max(limit, 64))));
   // Without it such an access would end the guest; see HandleExit.
-  if (vm.CheckExtension(KVM_CAP_ARM_NISV_TO_USER) <= 0) return absl::OkStatus();
-  return vm.EnableCapability(KVM_CAP_ARM_NISV_TO_USER, 0,
-                             "KVM_CAP_ARM_NISV_TO_USER");
+  if (vm.CheckExtension(KVM_CAP_ARM_NISV_TO_USER) > 0) {
+    KVMLET_RETURN_IF_ERROR(vm.EnableCapability(KVM_CAP_ARM_NISV_TO_USER, 0,
+                                               "KVM_CAP_ARM_NISV_TO_USER"));
+  }
+  // Without it KVM makes an SError of what the host's firmware cannot explain.
+  if (vm.CheckExtension(kCapArmSeaToUser) <= 0) return absl::OkStatus();
+  return vm.EnableCapability(kCapArmSeaToUser, 0, "KVM_CAP_ARM_SEA_TO_USER");
 }
 
 absl::Status Arm64Platform::AddDevices() {
