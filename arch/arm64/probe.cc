@@ -13,6 +13,7 @@
 #include "arch/common/run_bounded.h"
 #include "vmm/base/status_macros.h"
 #include "vmm/kvm/kvm_vm.h"
+#include "vmm/kvm/memory_exits.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace kvmlet::arch {
@@ -50,7 +51,11 @@ std::span<const KvmCapability> SpecificCapabilities() {
       {KVM_CAP_ARM_PTRAUTH_ADDRESS, "ARM_PTRAUTH_ADDRESS",
        "pointer authentication in the guest", false, kProcessor},
       {KVM_CAP_ARM_INJECT_EXT_DABT, "ARM_INJECT_EXT_DABT",
-       "the guest lives on when the host loses its memory (--acpi)", false},
+       "the guest lives on when the host loses its memory (--acpi)", false,
+       "use Linux 5.5 or newer"},
+      {kCapArmSeaToUser, "ARM_SEA_TO_USER",
+       "the guest hears of memory errors that firmware leaves unexplained",
+       false, "use Linux 6.19 or newer"},
       {KVM_CAP_ARM_NISV_TO_USER, "ARM_NISV_TO_USER",
        "a wild access of the guest is its own fault only", false},
   };

@@ -94,7 +94,8 @@ std::span<const KvmCapability> SpecificCapabilities() {
       {KVM_CAP_TSC_DEADLINE_TIMER, "TSC_DEADLINE_TIMER", "cheap timers", false},
       {KVM_CAP_X2APIC_API, "X2APIC_API", "more than 255 vCPUs", false},
       {KVM_CAP_XCRS, "XCRS", "vector registers beyond SSE", false},
-      {KVM_CAP_MCE, "MCE", "memory errors reach the guest", false},
+      {KVM_CAP_MCE, "MCE", "memory errors reach the guest", false,
+       "use a kernel with CONFIG_X86_MCE"},
   };
   return kCapabilities;
 }
