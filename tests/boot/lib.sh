@@ -52,6 +52,9 @@ skip() {
     exit 77
 }
 
+# figure TEXT: what the test measured, for people; it is shown beneath the test's line.
+figure() { printf '%s\n' "$*" | tee -a "$TEST_WORK/figures"; }
+
 # Why the test ended when nobody said it: the command that failed. For the ERR trap.
 note_failure() { [ -s "$TEST_WORK/why" ] || printf 'status %s of: %s\n' "$1" "$2" >"$TEST_WORK/why"; }
 
@@ -82,7 +85,10 @@ run_test() {
         try_test "$@"
         status=$?
         case $status in
-            0) report PASS "$name" "${before:+at try $try, before: $before}" ;;
+            0)
+                report PASS "$name" "${before:+at try $try, before: $before}"
+                [ ! -f "$TEST_WORK/figures" ] || sed 's/^/    /' "$TEST_WORK/figures"
+                ;;
             77) report SKIP "$name" "${TEST_WHY:-no reason given}" ;;
             *)
                 keep_files "$name"
