@@ -255,7 +255,9 @@ TEST_F(CtlTest, AResizeThatStallsSaysWhy) {
                          .set = [](const Json&) { return absl::OkStatus(); }});
   });
   EXPECT_EQ(Ctl({"resize", "vm0", "1G", "--wait", "--timeout", "150ms"}), 124);
-  EXPECT_EQ(out(), "vm0: 512 of 1024 MiB plugged\n");
+  EXPECT_EQ(out(),
+            "vm0: 512 of 1024 MiB plugged\n"
+            "vm0: stalled: the guest sleeps\n");
   EXPECT_THAT(err(), HasSubstr("vm0 stays at 512 MiB: stalled: the guest "
                                "sleeps"));
   vm_.OnLoop([this] { vm_.machine.fake_memory.info.plugged = 1ull << 30; });
