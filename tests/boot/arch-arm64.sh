@@ -27,7 +27,7 @@ WRITE_EXIT_DEVICE='devmem 0x$(od -A n -t x1 -N 8 /proc/device-tree/exit@*/reg | 
 
 # A device tree without caches, and an emulated host that is slow, say nothing against the machine either.
 QUIET='hugepages: |randomness|device-mapper: core: CONFIG_IMA|integrity: '
-QUIET="$QUIET|cacheinfo: Unable to detect cache hierarchy|hrtimer: interrupt took"
+QUIET="$QUIET|cacheinfo: Unable to detect cache hierarchy|hrtimer: interrupt took|sched: DL replenish lagged"
 
 IOMEM='pcie
 PCI ECAM'
@@ -54,6 +54,9 @@ DEBUG_EARLY=(
 DEBUG_CALL=el0_svc
 # gdb before 14 cannot take signatures off the kernel's addresses.
 DEBUG_APPEND=arm64.nopauth
+# drgn 0.0.22 sees two frames and no more, and crash 8.0.2 wants mm_struct.mmap here, which Linux 6.1 has
+# no more.
+DEBUG_UNWINDERS=
 
 check_machine() {
     local pattern

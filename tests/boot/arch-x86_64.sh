@@ -36,7 +36,7 @@ QUIET='Speculative Return Stack Overflow|Spectre V2|RETBleed|MDS CPU bug|MMIO St
 QUIET="$QUIET|hugepages: |L1TF|VMSCAPE|kvm-guest: |unchecked MSR access|randomness|no_timer_check"
 QUIET="$QUIET|amd_pstate: the _CPC object is not present|platform eisa|EISA|device-mapper: core: CONFIG_IMA|integrity: |i8042: "
 # An emulated host that is slow says nothing against the machine either.
-QUIET="$QUIET|clocksource: Long readout interval|hrtimer: interrupt took"
+QUIET="$QUIET|clocksource: Long readout interval|hrtimer: interrupt took|sched: DL replenish lagged"
 
 # Lines of /proc/iomem beside memory and devices.
 IOMEM='PCI Bus 0000:00
@@ -68,6 +68,8 @@ DEBUG_EARLY=(
 DEBUG_CALL=do_syscall_64
 # What gdb needs of the kernel.
 DEBUG_APPEND=
+# What reads a kernel's stacks in its core file, beside gdb.
+DEBUG_UNWINDERS="drgn crash"
 
 # check_machine CPUS: what only this architecture's Linux tells. Used by linux-view.sh.
 check_machine() { :; }

