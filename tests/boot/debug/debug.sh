@@ -215,7 +215,7 @@ check_symbols() {
 command -v gdb >/dev/null || { report SKIP all "gdb is not installed" && exit 0; }
 run_test running check_running
 run_test boot check_boot
-run_test modules check_modules
+both_test modules check_modules
 run_test core check_core
 run_test drgn check_drgn
 run_test symbols check_symbols

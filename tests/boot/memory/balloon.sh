@@ -94,5 +94,5 @@ check_inflate() {
 }
 
 run_test reporting check_reporting
-run_test poison check_poison
+both_test poison check_poison
 run_test inflate check_inflate

@@ -50,5 +50,5 @@ check_host_nodes() {
 }
 
 run_test numa-nodes check_nodes
-run_test numa-odd check_odd_nodes
+both_test numa-odd check_odd_nodes
 run_test numa-host check_host_nodes

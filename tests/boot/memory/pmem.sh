@@ -129,7 +129,7 @@ check_refused() {
 }
 
 run_test pmem-killed check_killed
-run_test pmem-read-only check_read_only
+both_test pmem-read-only check_read_only
 run_test pmem-huge check_huge
 run_test pmem-flush check_flush
 run_test pmem-refused check_refused

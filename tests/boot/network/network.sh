@@ -135,7 +135,7 @@ PYTHON
     assert_grep '^33 300000 hello' received
 }
 
-run_test tap check_tap off 1
+both_test tap check_tap off 1
 run_test tap-two-queues check_tap off 2
 run_test tap-vhost check_tap on 1
 run_test passt check_passt

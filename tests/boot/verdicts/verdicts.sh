@@ -116,9 +116,9 @@ check_power_button() {
     assert_grep '"event": *"POWERDOWN"' events
 }
 
-run_test exit-0 check_exit 0 0
+both_test exit-0 check_exit 0 0
 run_test exit-7 check_exit 7 7
-run_test exit-255 check_exit 63 255
+both_test exit-255 check_exit 63 255
 run_test verdict-text check_verdict_text
 run_test exit-device check_exit_device
 run_test poweroff check_poweroff
@@ -135,5 +135,5 @@ fi
 run_test timeout check_timeout
 run_test idle-timeout check_idle_timeout
 run_test sigterm check_signal TERM 143
-run_test sigint check_signal INT 130
+both_test sigint check_signal INT 130
 run_test power-button check_power_button

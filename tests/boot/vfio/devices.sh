@@ -120,5 +120,5 @@ check_reboot() {
 
 run_test network check_network
 both_test two-guests check_two_guests
-run_test nvme check_nvme
-both_test nvme-reboot check_reboot
+both_test nvme check_nvme
+long_test nvme-reboot check_reboot

@@ -58,4 +58,4 @@ check_kdump() {
     assert_status 0
 }
 
-run_test kdump check_kdump
+long_test kdump check_kdump

@@ -95,4 +95,4 @@ check_huge_pages() {
 }
 
 run_test memory-returns check_returns
-run_test huge-pages-return check_huge_pages
+both_test huge-pages-return check_huge_pages

@@ -42,4 +42,4 @@ check_suspend() {
     end
 }
 
-both_test suspend check_suspend
+long_test suspend check_suspend

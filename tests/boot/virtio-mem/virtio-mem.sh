@@ -37,4 +37,4 @@ check_two_devices() {
 }
 
 run_test grow-and-shrink check_grow_and_shrink
-run_test two-devices check_two_devices
+both_test two-devices check_two_devices
