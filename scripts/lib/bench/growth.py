@@ -99,21 +99,25 @@ def own_time(pid):
     return total / 1e9
 
 
+def memory_here(what):
+    """Bytes, by the name that /proc/meminfo has for them."""
+    with open("/proc/meminfo", encoding="utf-8") as f:
+        return next(int(line.split()[1]) << 10 for line in f if line.startswith(f"{what}:"))
+
+
 def sizes_here(populated):
     """The sizes that fit into this machine; without pages behind them all do."""
     if not populated:
         return SIZES
-    with open("/proc/meminfo", encoding="utf-8") as f:
-        has = next(int(line.split()[1]) / (1 << 20) for line in f if line.startswith("MemTotal:"))
-    return tuple(size for size in SIZES if size == 1 or size + BESIDE <= has)
+    has = memory_here("MemTotal")
+    return tuple(size for size in SIZES if size == 1 or (size + BESIDE) * GIB <= has)
 
 
 def touch_memory():
     """Uses most of this machine's memory once: an emulated one is slow the first time, which would count
     against whoever comes first."""
-    with open("/proc/meminfo", encoding="utf-8") as f:
-        free = next(int(line.split()[1]) << 10 for line in f if line.startswith("MemAvailable:"))
-    with mmap.mmap(-1, min(free * 3 // 4, (max(SIZES) + 2) * GIB) & -4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+    size = min(memory_here("MemAvailable") * 3 // 4, (max(SIZES) + 2) * GIB) & -4096
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         page = bytes(1 << 20)
         for at in range(0, len(memory) - len(page), len(page)):
             memory[at:at + len(page)] = page

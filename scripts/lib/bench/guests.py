@@ -63,9 +63,8 @@ def measure(job, lab, work):
     others = [name for name in job["measure"] if name not in large]
     parts = [(others, [])] if others else []
     if large:
-        with open("/proc/meminfo", encoding="utf-8") as f:
-            free = next(int(line.split()[1]) >> 20 for line in f if line.startswith("MemAvailable:"))
-        parts.append((large, ["--memory", f"{GROWTH_LAB}G"] if lab and free > GROWTH_LAB else []))
+        fits = growth.memory_here("MemAvailable") >> 30 > GROWTH_LAB
+        parts.append((large, ["--memory", f"{GROWTH_LAB}G"] if lab and fits else []))
     results = {"commands": {}, "failures": {}}
     for what, options in parts:
         part = measure_part({**job, "measure": what}, [lab, *options] if lab else None, work)
