@@ -179,12 +179,20 @@ void Machine::Halt() {
 void Machine::Request(std::function<void()> action) {
   if (requested_.exchange(true)) return;
   hold_ = true;
-  context_.loop.Post([this, boot = boot_.load(), action = std::move(action)] {
-    // A reset came first: whoever asked is no more, and owns no flag.
-    if (boot != boot_.load()) return;
-    requested_ = false;
-    if (!ended_) action();
-  });
+  const uint64_t boot = boot_.load();
+  context_.loop.Post(
+      [this, boot, action = std::move(action)] { Serve(boot, action); });
+}
+
+void Machine::Serve(uint64_t boot, const std::function<void()>& action) {
+  // A reset came first: whoever asked is no more, and owns no flag.
+  if (boot != boot_.load()) return;
+  const bool kept =
+      debugger_ != nullptr &&
+      debugger_->KeepRequest([this, boot, action] { Serve(boot, action); });
+  if (kept) return;
+  requested_ = false;
+  if (!ended_) action();
 }
 
 void Machine::PowerOff(Door door) {

@@ -114,6 +114,8 @@ class Machine final : public GuestRequests,
   void OnLostMemory(uint32_t vcpu, Gpa at) override;
   bool OnDebugExit(uint32_t vcpu, const KvmVcpu& kvm) override;
   bool OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm) override;
+  bool OnDebugCatch(uint32_t vcpu, const KvmVcpu& kvm) override;
+  void OnDebugCaught(uint32_t vcpu, const KvmVcpu& kvm) override;
   void OnDebugStop(uint32_t vcpu) override;
 
   // It crashed or hung, and the debugger has it.
@@ -246,6 +248,8 @@ class Machine final : public GuestRequests,
 
   // Takes the first request that ends or resets; later ones are ignored.
   void Request(std::function<void()> action);
+  // On the main loop; `boot` is that of the guest which asked.
+  void Serve(uint64_t boot, const std::function<void()>& action);
   void GuestReset(Door door);
   void DoReset(ShutdownCause cause);
   absl::Status ResetGuest();
@@ -290,10 +294,10 @@ class Machine final : public GuestRequests,
   QomObjects objects_;
   std::map<std::string, virtio::BlkDevice*> disks_;  // owned by pci_
   std::map<std::string, Removable> removables_;      // by id
-  // Slots that the guest has given up, on their way to the main loop.
   // Slots whose devices went without the guest's word: it may believe in them
   // still, and what it then says of them would be meant for the old ones.
   uint32_t unsure_ = 0;
+  // Slots that the guest has given up, on their way to the main loop.
   std::atomic<uint32_t> ejected_{0};
   // KVM's own counters: the VM's, then each vCPU's; empty before OpenStats and
   // where this KVM has none.

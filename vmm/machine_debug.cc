@@ -28,6 +28,14 @@ bool Machine::OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm) {
   return debugger_ == nullptr || debugger_->OnDebugAccess(vcpu, kvm);
 }
 
+bool Machine::OnDebugCatch(uint32_t /*vcpu*/, const KvmVcpu& kvm) {
+  return debugger_ != nullptr && debugger_->OnDebugCatch(kvm);
+}
+
+void Machine::OnDebugCaught(uint32_t vcpu, const KvmVcpu& kvm) {
+  debugger_->OnDebugCaught(vcpu, kvm);
+}
+
 void Machine::OnDebugStop(uint32_t vcpu) { debugger_->OnDebugStop(vcpu); }
 
 RunState Machine::run_state() const {

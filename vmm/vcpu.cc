@@ -27,6 +27,8 @@ int KickSignal() { return SIGRTMIN; }
 
 bool VcpuObserver::OnDebugExit(uint32_t, const KvmVcpu&) { return true; }
 bool VcpuObserver::OnDebugAccess(uint32_t, const KvmVcpu&) { return true; }
+bool VcpuObserver::OnDebugCatch(uint32_t, const KvmVcpu&) { return false; }
+void VcpuObserver::OnDebugCaught(uint32_t, const KvmVcpu&) {}
 
 Vcpu::Vcpu(std::unique_ptr<KvmVcpu> kvm, uint32_t index, Context context)
     : kvm_(std::move(kvm)), index_(index), context_(context) {}
@@ -206,10 +208,19 @@ void Vcpu::HandleExit() {
   count.store(count.load(std::memory_order_relaxed) + 1,
               std::memory_order_relaxed);
   ExitRecorder* const trace = context_.trace;
-  if (trace == nullptr) return Dispatch(reason);
+  if (trace == nullptr) return Answer(reason);
   trace->Exit(kvm_->run());
-  Dispatch(reason);
+  Answer(reason);
   trace->Handled();
+}
+
+void Vcpu::Answer(uint32_t reason) {
+  if (!context_.debugger || !context_.observer.OnDebugCatch(index(), *kvm_)) {
+    return Dispatch(reason);
+  }
+  Dispatch(reason);
+  context_.observer.OnDebugCaught(index(), *kvm_);
+  StopForDebugger();
 }
 
 void Vcpu::Dispatch(uint32_t reason) {

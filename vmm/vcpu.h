@@ -51,6 +51,11 @@ class VcpuObserver {
   virtual void OnDebugStop(uint32_t /*vcpu*/) {}
   // A device answered the guest; asked in a machine with a debugger. The same.
   virtual bool OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm);
+  // Before an exit is handled; asked in a machine with a debugger. When true,
+  // OnDebugCaught follows when it was, the vCPU is paused for the debugger, and
+  // OnDebugStop follows.
+  virtual bool OnDebugCatch(uint32_t vcpu, const KvmVcpu& kvm);
+  virtual void OnDebugCaught(uint32_t vcpu, const KvmVcpu& kvm);
 };
 
 // Who keeps a vCPU out of the guest; it runs when nobody does.
@@ -110,6 +115,7 @@ class Vcpu {
   void RequestAttention();
   bool Idle() const;
   void HandleExit();
+  void Answer(uint32_t reason);
   void Dispatch(uint32_t reason);
   void HandleDebug();
   void HandleLostMemory();

@@ -10,6 +10,9 @@ GUEST_KERNELS="6.12 6.12-16k 6.1-cloud"
 # By ACPI, see below.
 OTHER_ENTRY=6.12
 POWEROFF_DOOR=psci
+# The exit that it is, for `monitor catch`, and how that is told.
+POWEROFF_CATCH=system_event
+POWEROFF_CAUGHT='system_event of type 1'
 RESET_DOOR=psci
 # Debian's arm64 kernels have no driver for pvpanic.
 PANIC_DOOR=console

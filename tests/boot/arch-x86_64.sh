@@ -12,6 +12,9 @@ GUEST_KERNELS="6.12 6.1-cloud vmlinux-6.12"
 OTHER_ENTRY=vmlinux-6.12
 # The doors through which Linux powers off and resets.
 POWEROFF_DOOR=acpi-sleep
+# The exit that it is, for `monitor catch`, and how that is told.
+POWEROFF_CATCH='mmio 0xfeb00010 write'
+POWEROFF_CAUGHT='mmio write of 1 byte at 0xfeb00010: 0x34'
 RESET_DOOR=i8042
 # The one through which a panic leaves.
 PANIC_DOOR=pvpanic

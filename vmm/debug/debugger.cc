@@ -3,10 +3,9 @@
 
 #include <glog/logging.h>
 
-#include <algorithm>
 #include <utility>
 
-#include "vmm/base/status_macros.h"
+#include "absl/strings/str_cat.h"
 
 namespace kvmlet {
 
@@ -41,6 +40,7 @@ void Debugger::Detach(bool stay_stopped) {
   listener_ = nullptr;
   if (!stopped_) Freeze();
   breakpoints_.RemoveAll();
+  catches_.Clear();
   set_step_interrupts(false);
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) {
@@ -55,7 +55,9 @@ void Debugger::Detach(bool stay_stopped) {
   ForgetSpaces();
   stopped_ = false;
   ++generation_;
+  const std::function<void()> request = TakeRequest();
   for (size_t i = 0; i < vcpus_.size(); ++i) target_.ResumeForDebugger(i);
+  if (request != nullptr) request();
 }
 
 void Debugger::Freeze() {
@@ -119,6 +121,10 @@ void Debugger::TellStop(size_t vcpu, const VcpuStop& stop) {
       report.hit = stop.key.type;
       report.data_address = stop.key.address;
       break;
+    case VcpuStop::Reason::kCaught:
+      report.text = absl::StrCat("catch ", stop.caught, ": vCPU ", vcpu, ", ",
+                                 stop.text, "\n");
+      break;
   }
   vcpus_[vcpu]->ClearStop();
   Tell(report);
@@ -132,6 +138,30 @@ bool Debugger::OnDebugAccess(size_t vcpu, const KvmVcpu& kvm) {
   return vcpus_[vcpu]->OnAccess(kvm);
 }
 
+bool Debugger::OnDebugCatch(const KvmVcpu& kvm) {
+  if (catches_.empty() || !catches_.Find(kvm)) return false;
+  // Before the exit is handled: what the guest asks for by it waits.
+  caught_ = true;
+  return true;
+}
+
+void Debugger::OnDebugCaught(size_t vcpu, const KvmVcpu& kvm) {
+  const std::optional<uint32_t> number = catches_.Find(kvm);
+  if (number) vcpus_[vcpu]->OnCaught(*number, DescribeExit(kvm));
+}
+
+bool Debugger::KeepRequest(std::function<void()> request) {
+  if (!caught_) return false;
+  request_ = std::move(request);
+  return true;
+}
+
+// Before any vCPU runs, which may be caught again at once.
+std::function<void()> Debugger::TakeRequest() {
+  caught_ = false;
+  return std::exchange(request_, nullptr);
+}
+
 void Debugger::OnDebugStop(size_t vcpu) {
   // generation_ changes only while every vCPU is outside the guest.
   target_.Post([this, vcpu, run = generation_] { HandleStop(vcpu, run); });
@@ -139,7 +169,7 @@ void Debugger::OnDebugStop(size_t vcpu) {
 
 void Debugger::HandleStop(size_t vcpu, uint64_t generation) {
   // Another vCPU was faster. This one meets its breakpoint again when it is
-  // resumed, if it is still there; a watchpoint's hit waits in stop().
+  // resumed, if it is still there; what IsPending waits in stop().
   if (stopped_ || generation != generation_) return;
   if (!vcpus_[vcpu]->stop()) return;
   const VcpuStop stop = *vcpus_[vcpu]->stop();
@@ -173,13 +203,22 @@ bool Debugger::TellAnother() {
   return false;
 }
 
-// A watchpoint that was hit together with something else.
+// What cannot happen again when the vCPU goes on, unless nobody wants to know
+// any more.
+bool Debugger::IsPending(const VcpuStop& stop) const {
+  if (stop.reason == VcpuStop::Reason::kCaught) {
+    return catches_.contains(stop.caught);
+  }
+  return stop.reason == VcpuStop::Reason::kWatch &&
+         breakpoints_.all().contains(stop.key);
+}
+
+// What was hit together with something else.
 bool Debugger::TellPending() {
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     const std::optional<VcpuStop> stop = vcpus_[i]->stop();
-    if (!stop || stop->reason != VcpuStop::Reason::kWatch ||
-        vcpus_[i]->action().kind == VcpuAction::Kind::kStay ||
-        !breakpoints_.all().contains(stop->key)) {
+    if (!stop || vcpus_[i]->action().kind == VcpuAction::Kind::kStay ||
+        !IsPending(*stop)) {
       continue;
     }
     TellStop(i, *stop);
@@ -201,7 +240,9 @@ void Debugger::Resume(std::vector<VcpuAction> actions) {
   }
   if (TellPending()) return;
   stopped_ = false;
+  const std::function<void()> request = TakeRequest();
   Start();
+  if (request != nullptr) request();
 }
 
 void Debugger::Start() {
@@ -273,70 +314,12 @@ void Debugger::set_step_interrupts(bool on) {
   for (const auto& vcpu : vcpus_) vcpu->set_step_interrupts(on);
 }
 
-std::optional<arch::AddressSpace::Page> Debugger::PageOf(size_t vcpu,
-                                                         uint64_t address) {
-  if (physical_) {
-    return arch::AddressSpace::Page{.at = Gpa{address},
-                                    .left = 4096 - address % 4096};
-  }
-  const auto space = Space(vcpu);
-  if (!space.ok()) return std::nullopt;
-  return (*space)->Translate(target_.memory(), address);
-}
-
-std::vector<std::byte> Debugger::ReadMemory(size_t vcpu, uint64_t address,
-                                            uint64_t length) {
-  std::vector<std::byte> out(length);
-  uint64_t done = 0;
-  while (done < length) {
-    const auto page = PageOf(vcpu, address + done);
-    if (!page) break;
-    const uint64_t part = std::min<uint64_t>(
-        {length - done, page->left, 4096 - page->at.value % 4096});
-    if (!breakpoints_.Read(page->at, std::span(out).subspan(done, part))) break;
-    done += part;
-  }
-  out.resize(done);
-  return out;
-}
-
-absl::Status Debugger::WriteMemory(size_t vcpu, uint64_t address,
-                                   std::span<const std::byte> data) {
-  std::vector<std::pair<Gpa, uint64_t>> parts;
-  uint64_t done = 0;
-  while (done < data.size()) {
-    const auto page = PageOf(vcpu, address + done);
-    if (!page) return absl::OutOfRangeError("not mapped");
-    const uint64_t part = std::min<uint64_t>(
-        {data.size() - done, page->left, 4096 - page->at.value % 4096});
-    if (!target_.memory().Contains(page->at, part)) {
-      return absl::OutOfRangeError("not in RAM");
-    }
-    parts.emplace_back(page->at, part);
-    done += part;
-  }
-  done = 0;
-  for (const auto& [at, size] : parts) {
-    if (!breakpoints_.Write(at, data.subspan(done, size))) {
-      return absl::OutOfRangeError("not in RAM");
-    }
-    done += size;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Debugger::InsertBreakpoint(
-    size_t vcpu, const BreakpointKey& key,
-    std::vector<AgentExpression> conditions) {
-  KVMLET_ASSIGN_OR_RETURN(const arch::AddressSpace* space, Space(vcpu));
-  return breakpoints_.Insert(key, *space, std::move(conditions));
-}
-
 void Debugger::OnReset() {
   ForgetSpaces();
   lifted_.reset();
   crashed_ = false;
   pending_crash_.reset();
+  (void)TakeRequest();
   const auto space = Space(0);
   if (space.ok()) breakpoints_.OnMemoryReplaced(**space);
   for (size_t i = 0; i < vcpus_.size(); ++i) {

@@ -3,13 +3,14 @@
 // holds the breakpoints, reads and writes memory and registers while nothing
 // runs, and tells its one listener why the machine stopped.
 //
-// Threads: the main loop's thread; OnDebugExit, OnDebugAccess and
-// OnDebugStop on the vCPU's.
+// Threads: the main loop's thread; OnDebugExit, OnDebugAccess, OnDebugCatch,
+// OnDebugCaught and OnDebugStop on the vCPU's.
 // Nothing of the guest changes while there is neither a listener nor a
 // breakpoint.
 #ifndef KVMLET_VMM_DEBUG_DEBUGGER_H_
 #define KVMLET_VMM_DEBUG_DEBUGGER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "arch/debug.h"
 #include "vmm/debug/breakpoints.h"
 #include "vmm/debug/debug_target.h"
+#include "vmm/debug/exit_catches.h"
 #include "vmm/debug/vcpu_debug.h"
 
 namespace kvmlet {
@@ -42,6 +44,7 @@ struct StopReport {
   // What was hit, if anything was.
   std::optional<BreakpointType> hit{};
   uint64_t data_address = 0;  // a watchpoint's
+  std::string text{};         // a line for people about it
 };
 
 class DebugListener {
@@ -87,6 +90,7 @@ class Debugger {
   absl::Status InsertBreakpoint(size_t vcpu, const BreakpointKey& key,
                                 std::vector<AgentExpression> conditions = {});
   Breakpoints& breakpoints() { return breakpoints_; }
+  ExitCatches& catches() { return catches_; }
 
   const arch::Debug& arch() const { return *arch_; }
   const DebugStats& stats() const { return stats_; }
@@ -102,7 +106,15 @@ class Debugger {
   bool OnDebugExit(size_t vcpu, const KvmVcpu& kvm);
   // The same, after a device answered the guest.
   bool OnDebugAccess(size_t vcpu, const KvmVcpu& kvm);
+  // Before an exit is handled: true when somebody wants to know of it.
+  // OnDebugCaught follows when it was, and then OnDebugStop.
+  bool OnDebugCatch(const KvmVcpu& kvm);
+  void OnDebugCaught(size_t vcpu, const KvmVcpu& kvm);
   void OnDebugStop(size_t vcpu);
+  // True when what the guest asked for, to be reset or to end, came by an exit
+  // that is caught: it happens when the client goes on, unless a reset comes
+  // first.
+  bool KeepRequest(std::function<void()> request);
   // The guest was reset, and no vCPU runs.
   void OnReset();
   // True when the machine is to stay as it is, for a client to look at.
@@ -119,8 +131,10 @@ class Debugger {
   void HandleStop(size_t vcpu, uint64_t generation);
   void Tell(const StopReport& report);
   void TellStop(size_t vcpu, const VcpuStop& stop);
+  bool IsPending(const VcpuStop& stop) const;
   bool TellPending();
   bool TellAnother();
+  std::function<void()> TakeRequest();
   void Start();
   bool StartLifted();
   void Launch(size_t vcpu);
@@ -131,6 +145,7 @@ class Debugger {
   DebugTarget& target_;
   const std::unique_ptr<arch::Debug> arch_;
   Breakpoints breakpoints_;
+  ExitCatches catches_;
   DebugStats stats_;
   std::vector<std::unique_ptr<VcpuDebug>> vcpus_;
   std::vector<std::unique_ptr<arch::AddressSpace>> spaces_;  // this stop's
@@ -141,6 +156,9 @@ class Debugger {
   bool crashed_ = false;
   std::optional<StopReport> pending_crash_;
   uint64_t generation_ = 0;  // of runs
+  // An exit was caught and the client has not gone on from it.
+  std::atomic<bool> caught_{false};
+  std::function<void()> request_;  // kept for it
   StopReport report_;
   std::optional<Lifted> lifted_;
 };

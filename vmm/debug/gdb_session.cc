@@ -177,6 +177,7 @@ std::string GdbSession::StopReply(const StopReport& report) {
 }
 
 void GdbSession::OnStop(const StopReport& report) {
+  if (!report.text.empty()) SendPacket(absl::StrCat("O", HexOf(report.text)));
   SendPacket(StopReply(report));
 }
 

@@ -52,6 +52,36 @@ MonitorResult Caps(const Call& call) {
       caps.shared_slots ? ", shared with watchpoints" : "", word(caps.watch)));
 }
 
+MonitorResult CatchOff(const Call& call) {
+  ExitCatches& catches = call.debugger.catches();
+  if (call.words.size() == 1) {
+    catches.Clear();
+    return Text(catches.Describe());
+  }
+  const std::optional<uint64_t> number = Number(call, 1);
+  if (!number || *number > UINT32_MAX ||
+      !catches.Remove(static_cast<uint32_t>(*number))) {
+    return Wrong(absl::StrCat("catch: there is no ", call.words[1],
+                              "; monitor catch lists them"));
+  }
+  return Text(catches.Describe());
+}
+
+MonitorResult Catch(const Call& call) {
+  ExitCatches& catches = call.debugger.catches();
+  if (call.words.empty()) return Text(catches.Describe());
+  if (call.words[0] == "off") return CatchOff(call);
+  const absl::StatusOr<ExitCatch> wanted = ExitCatches::Parse(call.words);
+  if (!wanted.ok()) {
+    return Wrong(absl::StrCat("catch: ", wanted.status().message()));
+  }
+  const absl::StatusOr<uint32_t> number = catches.Add(*wanted);
+  if (!number.ok()) {
+    return Wrong(absl::StrCat("catch: ", number.status().message()));
+  }
+  return Text(absl::StrCat(*number, ": ", wanted->Text(), "\n"));
+}
+
 MonitorResult Stats(const Call& call) {
   const DebugStats& stats = call.debugger.stats();
   return Text(absl::StrFormat(
@@ -165,6 +195,10 @@ struct Command {
 };
 constexpr Command kCommands[] = {
     {"caps", "what this host's KVM can do for a debugger", Caps},
+    {"catch",
+     "[EXIT | io|mmio [FIRST[-LAST]] [read|write] | off [NUMBER]]: stop when a "
+     "vCPU leaves for that",
+     Catch},
     {"exits", "why each vCPU left the guest, and how often", Exits},
     {"hwbp", "breakpoints, where they live, and why one was refused", Hwbp},
     {"kaslr", "how far the kernel is from the addresses of --symbols", Kaslr},

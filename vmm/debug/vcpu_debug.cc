@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "vmm/base/status_macros.h"
 
@@ -91,6 +92,13 @@ bool VcpuDebug::OnAccess(const KvmVcpu& vcpu) {
   const uint64_t past = *pc - step_->pc;
   if (past == 0 || past > kLongestInstruction) return true;
   return AfterStep(vcpu, *pc);
+}
+
+void VcpuDebug::OnCaught(uint32_t number, std::string exit) {
+  if (stop_ && stop_->reason == VcpuStop::Reason::kCaught) return;
+  stop_ = VcpuStop{.reason = VcpuStop::Reason::kCaught,
+                   .caught = number,
+                   .text = std::move(exit)};
 }
 
 bool VcpuDebug::AfterStep(const KvmVcpu& vcpu, uint64_t pc) {

@@ -3,16 +3,17 @@
 // looks at every debug exit: a step that goes on, a breakpoint that is stepped
 // over, an exception that is the guest's own, or a stop to be told.
 //
-// Threads: OnExit and OnAccess on the vCPU's thread; Prepare, BreakOff and
-// Disarm there, or on another while that waits outside the guest; the rest on
-// the main loop's thread while the vCPU is outside the guest. The two never
-// overlap, so nothing here is locked.
+// Threads: OnExit, OnAccess and OnCaught on the vCPU's thread; Prepare,
+// BreakOff and Disarm there, or on another while that waits outside the guest;
+// the rest on the main loop's thread while the vCPU is outside the guest. The
+// two never overlap, so nothing here is locked.
 #ifndef KVMLET_VMM_DEBUG_VCPU_DEBUG_H_
 #define KVMLET_VMM_DEBUG_VCPU_DEBUG_H_
 
 #include <atomic>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "arch/debug.h"
@@ -38,12 +39,16 @@ struct VcpuStop {
     kSoftware,     // an inserted breakpoint, wherever it lives
     kHardware,
     kWatch,
+    kCaught,   // an exit that the client wants to hear of
     kPassing,  // its condition is false: to be stepped over, not told
     kFailed,   // KVM refused to be armed
   };
   Reason reason = Reason::kStep;
   uint64_t pc = 0;
   BreakpointKey key{};  // kWatch
+  // kCaught: by which one, and the exit.
+  uint32_t caught = 0;
+  std::string text{};
 };
 
 // Shared by all vCPUs, for `monitor stats`.
@@ -78,6 +83,9 @@ class VcpuDebug {
   bool OnExit(const KvmVcpu& vcpu);
   // The same, after a device answered the guest.
   bool OnAccess(const KvmVcpu& vcpu);
+  // A caught exit was handled; the first of several is told. A step that is
+  // under way ends with it.
+  void OnCaught(uint32_t number, std::string exit);
   // Ends a step that another vCPU's stop interrupted.
   void BreakOff(const KvmVcpu& vcpu);
   // Nothing of the debugger is left on the vCPU.

@@ -139,6 +139,23 @@ check_modules() {
     assert_status 0
 }
 
+# Who switches the machine off is seen before it goes off.
+check_catch() {
+    trap end_guest EXIT
+    [ -s "$SHARED/kallsyms" ] || fail "no symbols: see the test before"
+    python3 "$DEBUG/kallsyms_elf.py" --text "$DEBUG_TEXT" "$SHARED/kallsyms" syms.elf
+    guest_start 'poweroff -f; sleep 60' --append nokaslr --cpus 2 --gdb unix:gdb.sock,wait
+    wait_for_socket
+    run_gdb "monitor catch $POWEROFF_CATCH" 'monitor catch' continue 'p/x $pc' 'info threads' continue
+    assert_equal 'what is caught' "$(grep -c "^1: $POWEROFF_CATCH\$" gdb.out)" 2
+    assert_grep "^catch 1: vCPU [01], $POWEROFF_CAUGHT" gdb.out
+    assert_grep '^\$1 = 0xffff[0-9a-f]{12}$' gdb.out
+    assert_grep 'exited normally' gdb.out
+    kv_wait
+    assert_status 0
+    assert_json door "$POWEROFF_DOOR"
+}
+
 # A kernel that panicked, afterwards: its own address for its banner is in the file, with KASLR.
 check_core() {
     needs_tool readelf
@@ -216,6 +233,7 @@ command -v gdb >/dev/null || { report SKIP all "gdb is not installed" && exit 0;
 run_test running check_running
 run_test boot check_boot
 both_test modules check_modules
+both_test catch check_catch
 run_test core check_core
 run_test drgn check_drgn
 run_test symbols check_symbols
