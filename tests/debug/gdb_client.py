@@ -26,12 +26,11 @@ class GdbTest(unittest.TestCase):
         monitor.connect().close()  # it listens
         return monitor
 
-    def gdb(self, monitor, *commands):
+    def gdb(self, monitor, *commands, before=()):
         """gdb's output after these commands; its errors too."""
-        arguments = ["gdb", "-nx", "-batch", "-ex", "set confirm off",
-                     "-ex", "set architecture i386:x86-64",
-                     "-ex", f"target remote {monitor.path}"]
-        for command in commands:
+        arguments = ["gdb", "-nx", "-batch"]
+        for command in ("set confirm off", "set architecture i386:x86-64",
+                        *before, f"target remote {monitor.path}", *commands):
             arguments += ["-ex", command]
         done = subprocess.run(arguments, capture_output=True, text=True,
                               timeout=300, stdin=subprocess.DEVNULL,
@@ -106,6 +105,29 @@ class GdbTest(unittest.TestCase):
                        "monitor nonsense")
         self.assertIn("single step                 yes", out)
         self.assertIn("monitor help names them all", out)
+
+    def test_an_exit_is_caught(self):
+        out = self.gdb(self.stopped(ENDING), "monitor catch io 0xf4 write",
+                       "continue", "p/x $pc", "continue")
+        self.assertIn("catch 1: vCPU 0, io write of 4 bytes at 0xf4: "
+                      "0x00000007", out)
+        self.assertIn(f"$1 = {BASE + len(ENDING) - 2:#x}", out)
+        self.assertIn("exited with code 07", out)
+
+    def test_non_stop(self):
+        monitor = self.stopped(COUNTING, "--cpus", "2")
+        out = self.gdb(monitor, "thread 1", "stepi", f"hbreak *{STORE}",
+                       "continue", "p $eax", "continue", "p $eax",
+                       "info threads", "delete", "continue &", "info threads",
+                       f"x/1dw {COUNTER}", "kill", before=("set non-stop on",))
+        self.assertIn("$1 = 1", out)
+        self.assertIn("$2 = 2", out)
+        self.assertRegex(out, r"\* 1 .*vCPU 0.* 0x0*100026 in")
+        self.assertRegex(out, r"\* 1 .*vCPU 0.*\(running\)")
+        self.assertRegex(out, r"  2 .*vCPU 1.*\(running\)")
+        self.assertRegex(out, f"{COUNTER:#x}:\t[1-9]")
+        self.assertNotIn("internal-error", out)
+        self.assertEqual(monitor.wait(), 0)
 
     def test_detach_and_attach_again(self):
         monitor = self.start(COUNTING, gdb="")

@@ -30,6 +30,7 @@ void Debugger::Attach(DebugListener& listener) {
   CHECK(listener_ == nullptr);
   listener_ = &listener;
   physical_ = false;
+  non_stop_ = false;
   if (!stopped_) {
     Freeze();
     report_ = {.vcpu = SomeResumed()};
@@ -38,6 +39,7 @@ void Debugger::Attach(DebugListener& listener) {
 
 void Debugger::Detach(bool stay_stopped) {
   listener_ = nullptr;
+  non_stop_ = false;
   if (!stopped_) Freeze();
   breakpoints_.RemoveAll();
   catches_.Clear();
@@ -65,7 +67,8 @@ void Debugger::Freeze() {
   stopped_ = true;
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     if (!vcpus_[i]->stepping()) continue;
-    target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) { vcpus_[i]->BreakOff(kvm); });
+    target_.RunOnVcpu(i,
+                      [this, i](KvmVcpu& kvm) { vcpus_[i]->Interrupt(kvm); });
   }
   if (lifted_) {
     breakpoints_.Drop(lifted_->at);
@@ -87,6 +90,11 @@ size_t Debugger::SomeResumed() const {
 }
 
 void Debugger::Interrupt() {
+  if (non_stop_ && !crashed_) {
+    Hold();
+    HoldVcpu(SomeResumed(), DebugSignal::kInterrupt);
+    return Release();
+  }
   if (stopped_) return;
   Freeze();
   lifted_.reset();
@@ -172,6 +180,10 @@ void Debugger::HandleStop(size_t vcpu, uint64_t generation) {
   // resumed, if it is still there; what IsPending waits in stop().
   if (stopped_ || generation != generation_) return;
   if (!vcpus_[vcpu]->stop()) return;
+  if (non_stop_) {
+    Hold();
+    return Release();
+  }
   const VcpuStop stop = *vcpus_[vcpu]->stop();
   Freeze();
   lifted_.reset();
@@ -351,6 +363,7 @@ bool Debugger::OnCrash(DebugSignal signal, size_t vcpu, bool wait_for_client) {
   Freeze();
   lifted_.reset();
   crashed_ = true;
+  if (non_stop_) vcpus_[report.vcpu]->set_action({});
   Tell(report);
   return true;
 }

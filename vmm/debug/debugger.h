@@ -5,6 +5,8 @@
 //
 // Threads: the main loop's thread; OnDebugExit, OnDebugAccess, OnDebugCatch,
 // OnDebugCaught and OnDebugStop on the vCPU's.
+// A client that asked for non-stop has each vCPU stop and go on for itself; the
+// others stand still only while something of them is looked at or changed.
 // Nothing of the guest changes while there is neither a listener nor a
 // breakpoint.
 #ifndef KVMLET_VMM_DEBUG_DEBUGGER_H_
@@ -31,6 +33,7 @@ namespace kvmlet {
 
 // The protocol's numbers of signals, as far as they are used.
 enum class DebugSignal {
+  kNone = 0,  // the client wanted it so
   kInterrupt = 2,
   kTrap = 5,
   kPanic = 6,
@@ -73,6 +76,25 @@ class Debugger {
   void Interrupt();
   // One action a vCPU; at least one of them runs.
   void Resume(std::vector<VcpuAction> actions);
+
+  // Non-stop. Turned on or off while all are stopped: the one of the last
+  // report stays so, the others run when Release comes.
+  bool non_stop() const { return non_stop_; }
+  void SetNonStop(bool on);
+  // Between the two nothing runs, which the client does not see, and what
+  // follows may be called that is for a stopped machine.
+  void Hold();
+  void Release();
+  // The client has it stopped, or never let it run.
+  bool held(size_t vcpu) const {
+    return vcpus_[vcpu]->action().kind == VcpuAction::Kind::kStay;
+  }
+  const VcpuAction& action(size_t vcpu) const { return vcpus_[vcpu]->action(); }
+  // The same for all that are held and get another action than to stay so;
+  // what runs has its own.
+  void ResumeSome(const std::vector<VcpuAction>& actions);
+  // One that runs stops for the client.
+  void HoldVcpu(size_t vcpu, DebugSignal signal);
 
   // While stopped only:
   size_t vcpu_count() const { return vcpus_.size(); }
@@ -151,6 +173,7 @@ class Debugger {
   std::vector<std::unique_ptr<arch::AddressSpace>> spaces_;  // this stop's
   DebugListener* listener_ = nullptr;
   bool stopped_;
+  bool non_stop_ = false;
   bool physical_ = false;
   bool step_interrupts_ = false;
   bool crashed_ = false;

@@ -32,6 +32,7 @@ GdbSession::Reply GdbSession::Set(std::string_view packet) {
     end_acks_ = true;
     return "OK";
   }
+  if (cursor.Skip("NonStop:")) return SetNonStop(cursor);
   if (cursor.Skip("qemu.")) return QemuSet(cursor);
   return "";
 }
@@ -49,7 +50,7 @@ std::string GdbSession::Supported(RspCursor cursor) {
   absl::StrAppend(&reply,
                   ";qXfer:features:read+;qXfer:threads:read+;QStartNoAckMode+;"
                   "swbreak+;hwbreak+;vContSupported+;no-resumed+;"
-                  "ConditionalBreakpoints+");
+                  "ConditionalBreakpoints+;QNonStop+");
   if (multiprocess_) absl::StrAppend(&reply, ";multiprocess+");
   if (error_messages_) absl::StrAppend(&reply, ";error-message+");
   if (binary_upload) absl::StrAppend(&reply, ";binary-upload+");

@@ -3,8 +3,18 @@
 #include "vmm/debug/gdb_session.h"
 
 namespace kvmlet {
+namespace {
+
+constexpr std::string_view kRuns = "the vCPU runs";
+
+}  // namespace
+
+bool GdbSession::Runs() const {
+  return debugger_.non_stop() && !debugger_.held(vcpu_);
+}
 
 std::string GdbSession::ReadGeneral() {
+  if (Runs()) return Error("E22", kRuns);
   absl::StatusOr<std::vector<std::byte>> value;
   debugger_.OnVcpu(vcpu_, [&](const KvmVcpu& kvm) {
     value = debugger_.arch().ReadGeneral(kvm);
@@ -16,6 +26,7 @@ std::string GdbSession::ReadGeneral() {
 std::string GdbSession::WriteGeneral(RspCursor cursor) {
   const auto bytes = cursor.HexBytes();
   if (!bytes) return "E22";
+  if (Runs()) return Error("E22", kRuns);
   absl::Status status;
   debugger_.OnVcpu(vcpu_, [&](const KvmVcpu& kvm) {
     status = debugger_.arch().WriteGeneral(kvm, *bytes);
@@ -29,6 +40,7 @@ std::string GdbSession::ReadRegister(RspCursor cursor) {
   if (!number || !cursor.AtEnd()) return "E22";
   const auto registers = debugger_.arch().registers();
   if (*number >= registers.size()) return Error("E22", "no such register");
+  if (Runs()) return Error("E22", kRuns);
   absl::StatusOr<std::vector<std::byte>> value;
   debugger_.OnVcpu(vcpu_, [&](const KvmVcpu& kvm) {
     value = debugger_.arch().ReadRegister(kvm, *number);
@@ -43,6 +55,7 @@ std::string GdbSession::WriteRegister(RspCursor cursor) {
   if (!number || !cursor.Skip('=')) return "E22";
   const auto bytes = cursor.HexBytes();
   if (!bytes) return "E22";
+  if (Runs()) return Error("E22", kRuns);
   absl::Status status;
   debugger_.OnVcpu(vcpu_, [&](const KvmVcpu& kvm) {
     status = debugger_.arch().WriteRegister(kvm, *number, *bytes);

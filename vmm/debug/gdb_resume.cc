@@ -9,7 +9,7 @@ namespace {
 struct Part {
   VcpuAction action{};
   RspThread thread{};
-  bool ignored = false;  // "t": what is stopped stays so
+  bool stop = false;  // "t"
 };
 
 std::optional<Part> TakePart(RspCursor& cursor) {
@@ -21,7 +21,7 @@ std::optional<Part> TakePart(RspCursor& cursor) {
   } else if (cursor.Skip('C') || cursor.Skip('S')) {
     return std::nullopt;  // handled by the caller, they carry a signal
   } else if (cursor.Skip('t')) {
-    part.ignored = true;
+    part.stop = true;
   } else if (cursor.Skip('r')) {
     part.action.kind = VcpuAction::Kind::kRange;
     const std::optional<uint64_t> start = cursor.Hex();
@@ -55,6 +55,7 @@ std::optional<Part> TakeAnyPart(RspCursor& cursor) {
 GdbSession::Reply GdbSession::ResumeWith(RspCursor cursor) {
   std::vector<VcpuAction> actions(debugger_.vcpu_count());
   std::vector<bool> decided(debugger_.vcpu_count());
+  std::vector<bool> stops(debugger_.vcpu_count());
   if (cursor.AtEnd()) return "E22";
   while (!cursor.AtEnd()) {
     if (!cursor.Skip(';')) return "E22";
@@ -69,13 +70,24 @@ GdbSession::Reply GdbSession::ResumeWith(RspCursor cursor) {
     for (size_t i = 0; i < actions.size(); ++i) {
       if (decided[i] || !part->thread.Matches(i)) continue;
       decided[i] = true;
-      if (!part->ignored) actions[i] = part->action;
+      stops[i] = part->stop;
+      if (!part->stop) actions[i] = part->action;
     }
   }
-  return Start(std::move(actions));
+  if (!debugger_.non_stop()) return Start(std::move(actions));
+  for (size_t i = 0; i < actions.size(); ++i) {
+    if (stops[i]) debugger_.HoldVcpu(i, DebugSignal::kNone);
+    // What runs does so as before.
+    const bool free = decided[i] && !stops[i] && KnownHeld(i);
+    if (!free) actions[i] = debugger_.action(i);
+  }
+  threads_xml_.clear();
+  debugger_.ResumeSome(actions);
+  return "OK";
 }
 
 GdbSession::Reply GdbSession::ResumeLegacy(char action, RspCursor cursor) {
+  if (debugger_.non_stop()) return Error("E22", "in non-stop: with vCont");
   if (action == 'C' || action == 'S') {
     if (!cursor.Hex()) return "E22";
     (void)cursor.Skip(';');

@@ -45,8 +45,17 @@ void GdbSession::OnInput(std::string_view bytes) {
 
 void GdbSession::OnPacket(std::string_view packet) {
   if (acks_) send_("+");
+  if (debugger_.non_stop()) {
+    debugger_.Hold();
+    Answer(packet);
+    if (wish_ == Wish::kNone && debugger_.non_stop()) debugger_.Release();
+    return;
+  }
   // The client has to wait for the stop; what it says before is not answered.
-  if (!debugger_.stopped()) return;
+  if (debugger_.stopped()) Answer(packet);
+}
+
+void GdbSession::Answer(std::string_view packet) {
   const Reply reply = Handle(packet);
   if (reply) SendPacket(*reply);
   if (std::exchange(end_acks_, false)) acks_ = false;
@@ -78,7 +87,8 @@ GdbSession::Reply GdbSession::Handle(std::string_view packet) {
   const RspCursor rest(packet.substr(1));
   switch (packet.front()) {
     case '?':
-      return StopReply(debugger_.report());
+      if (debugger_.non_stop()) return AllStops();
+      return SelectStopped(debugger_.report());
     case '!':
       return "OK";
     case 'g':
@@ -128,20 +138,30 @@ GdbSession::Reply GdbSession::HandleNamed(std::string_view packet) {
     wish_ = Wish::kDetach;
     return "OK";
   }
-  if (cursor.Skip("vAttach;")) return StopReply(debugger_.report());
+  if (packet == "vStopped") return NextStop();
+  if (packet == "vCtrlC") {
+    debugger_.Interrupt();
+    return "OK";
+  }
+  if (cursor.Skip("vAttach;")) return SelectStopped(debugger_.report());
   if (cursor.Skip("vRun") || cursor.Skip('R')) {
     const absl::Status status = debugger_.target().ResetFromDebugger();
     if (!status.ok()) return ErrorOf(status);
     if (packet.front() == 'R') return std::nullopt;
-    return StopReply(debugger_.report());
+    return SelectStopped(debugger_.report());
   }
   if (cursor.Skip('q')) return Query(cursor.rest());
   if (cursor.Skip('Q')) return Set(cursor.rest());
   return "";
 }
 
-std::string GdbSession::StopReply(const StopReport& report) {
+// The client takes the vCPU for selected then.
+std::string GdbSession::SelectStopped(const StopReport& report) {
   vcpu_ = report.vcpu;
+  return StopReply(report);
+}
+
+std::string GdbSession::StopReply(const StopReport& report) {
   std::string reply = absl::StrFormat("T%02x", static_cast<int>(report.signal));
   absl::StrAppend(&reply, "thread:", ThreadId(report.vcpu), ";");
   if (report.hit) {
@@ -177,13 +197,16 @@ std::string GdbSession::StopReply(const StopReport& report) {
 }
 
 void GdbSession::OnStop(const StopReport& report) {
+  if (debugger_.non_stop()) return Notify(StopReply(report), report.vcpu);
   if (!report.text.empty()) SendPacket(absl::StrCat("O", HexOf(report.text)));
-  SendPacket(StopReply(report));
+  SendPacket(SelectStopped(report));
 }
 
 void GdbSession::OnGuestEnd(int exit_status, bool crashed) {
-  if (crashed) return SendPacket("X06");
-  SendPacket(absl::StrFormat("W%02x", exit_status & 0xff));
+  const std::string end =
+      crashed ? "X06" : absl::StrFormat("W%02x", exit_status & 0xff);
+  if (!debugger_.non_stop()) return SendPacket(end);
+  Notify(absl::StrCat(end, multiprocess_ ? ";process:1" : ""), std::nullopt);
 }
 
 }  // namespace kvmlet

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -47,16 +48,25 @@ class GdbSession final : public DebugListener {
   using Reply = std::optional<std::string>;
 
   void OnPacket(std::string_view packet);
+  void Answer(std::string_view packet);
   void SendPacket(std::string_view payload);
   Reply Handle(std::string_view packet);
   Reply HandleNamed(std::string_view packet);
   std::string StopReply(const StopReport& report);
+  std::string SelectStopped(const StopReport& report);
   std::string ThreadId(size_t vcpu) const;
   // "E22", or with the reason for clients that read it.
   std::string Error(const char* code, std::string_view why) const;
   std::string ErrorOf(const absl::Status& status) const;
 
+  // gdb_non_stop.cc
+  std::string SetNonStop(RspCursor cursor);
+  std::string AllStops();
+  std::string NextStop();
+  void Notify(std::string stop, std::optional<size_t> vcpu);
+  bool KnownHeld(size_t vcpu) const;
   // gdb_registers.cc
+  bool Runs() const;  // the selected vCPU, in non-stop
   std::string ReadGeneral();
   std::string WriteGeneral(RspCursor cursor);
   std::string ReadRegister(RspCursor cursor);
@@ -96,6 +106,13 @@ class GdbSession final : public DebugListener {
   size_t vcpu_ = 0;            // of g, m and their like
   RspThread resume_thread_{};  // of c and s
   std::string threads_xml_;    // while it is being transferred
+
+  // Non-stop: what the client has not confirmed; it was sent the first.
+  struct Event {
+    std::string stop;
+    std::optional<size_t> vcpu;
+  };
+  std::deque<Event> events_;
 };
 
 }  // namespace kvmlet

@@ -208,6 +208,14 @@ bool VcpuDebug::GiveBack(const KvmVcpu& vcpu, const arch::DebugEvent& event) {
   return AfterStep(vcpu, context_.arch.ProgramCounter(vcpu).value_or(0));
 }
 
+void VcpuDebug::Interrupt(const KvmVcpu& vcpu) {
+  const uint64_t from = step_ ? step_->pc : 0;
+  const bool undone = step_ && !stop_;
+  BreakOff(vcpu);
+  // Should it stand there still, it passes what it was about to pass.
+  if (undone) told_at_ = from;
+}
+
 void VcpuDebug::BreakOff(const KvmVcpu& vcpu) {
   if (!step_) return;
   const absl::Status status =

@@ -86,7 +86,9 @@ class VcpuDebug {
   // A caught exit was handled; the first of several is told. A step that is
   // under way ends with it.
   void OnCaught(uint32_t number, std::string exit);
-  // Ends a step that another vCPU's stop interrupted.
+  // Ends a step that another vCPU's stop interrupted, so that it begins again
+  // when the vCPU goes on.
+  void Interrupt(const KvmVcpu& vcpu);
   void BreakOff(const KvmVcpu& vcpu);
   // Nothing of the debugger is left on the vCPU.
   absl::Status Disarm(const KvmVcpu& vcpu);

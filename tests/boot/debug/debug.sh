@@ -156,6 +156,36 @@ check_catch() {
     assert_json door "$POWEROFF_DOOR"
 }
 
+# ticks CPU FILE: how often a program that stays on this CPU has said so.
+ticks() { grep -c "^tick $1" "$2"; }
+
+# One vCPU stands and the other runs: the programs on them say which.
+check_non_stop() {
+    trap end_guest EXIT
+    [ -s "$SHARED/kallsyms" ] || fail "no symbols: see the test before"
+    python3 "$DEBUG/kallsyms_elf.py" "$SHARED/kallsyms" syms.elf
+    guest_start 'for irq in /proc/irq/*/smp_affinity; do echo 1 >$irq; done 2>/dev/null
+        for cpu in 0 1; do
+            taskset -c $cpu sh -c "while :; do echo tick $cpu; usleep 200000; done" &
+        done; sleep 600' --cpus 2 --gdb unix:gdb.sock
+    wait_for '^tick 0' && wait_for '^tick 1'
+    timeout "$GDB_LIMIT" gdb -nx -batch "${GDB_SETTINGS[@]}" -ex 'set non-stop on' syms.elf \
+        -ex 'target remote gdb.sock' -ex 'info threads' -ex 'thread 1' -ex 'continue &' -ex 'thread 2' \
+        -ex interrupt -ex 'shell sleep 1' -ex "shell cp $KV_OUTPUT before" -ex 'shell sleep 4' \
+        -ex "shell cp $KV_OUTPUT after" -ex 'info threads' -ex detach >gdb.out 2>&1 </dev/null ||
+        fail "gdb: $(tail -n 3 gdb.out | paste -sd '|')"
+    cat gdb.out
+    assert_no_grep internal-error gdb.out
+    figure "ticks while vCPU 1 stood: $(($(ticks 0 after) - $(ticks 0 before))) on CPU 0," \
+        "$(($(ticks 1 after) - $(ticks 1 before))) on CPU 1"
+    assert_between 'ticks of CPU 0' $(($(ticks 0 after) - $(ticks 0 before))) 3 30
+    assert_equal 'ticks of CPU 1' "$(ticks 1 after)" "$(ticks 1 before)"
+    # Both go on afterwards.
+    local more=$(($(ticks 1 after) + 3))
+    for _ in $(seq 100); do [ "$(ticks 1 "$KV_OUTPUT")" -lt "$more" ] || break; sleep 0.2; done
+    assert_between 'ticks of CPU 1 in the end' "$(ticks 1 "$KV_OUTPUT")" "$more" 100000
+}
+
 # A kernel that panicked, afterwards: its own address for its banner is in the file, with KASLR.
 check_core() {
     needs_tool readelf
@@ -234,6 +264,7 @@ run_test running check_running
 run_test boot check_boot
 both_test modules check_modules
 both_test catch check_catch
+both_test non-stop check_non_stop
 run_test core check_core
 run_test drgn check_drgn
 run_test symbols check_symbols
