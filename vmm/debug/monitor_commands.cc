@@ -120,6 +120,19 @@ MonitorResult Walk(const Call& call) {
   return Text((*space)->Explain(call.debugger.target().memory(), *address));
 }
 
+MonitorResult PhysicalAddress(const Call& call) {
+  const std::optional<uint64_t> address = Number(call, 0);
+  if (!address) return Wrong("pa: which address?");
+  const auto space = call.debugger.Space(call.vcpu);
+  if (!space.ok()) return Wrong(std::string(space.status().message()));
+  const auto page =
+      (*space)->Translate(call.debugger.target().memory(), *address);
+  if (page) return Text(absl::StrFormat("%#x\n", page->at.value));
+  return Wrong(absl::StrFormat(
+      "pa: %#x is not mapped; monitor walk says where the walk ends",
+      *address));
+}
+
 // Physical memory, without changing how gdb's own commands read.
 MonitorResult Physical(const Call& call) {
   constexpr uint64_t kMost = 4096;
@@ -202,6 +215,7 @@ constexpr Command kCommands[] = {
     {"exits", "why each vCPU left the guest, and how often", Exits},
     {"hwbp", "breakpoints, where they live, and why one was refused", Hwbp},
     {"kaslr", "how far the kernel is from the addresses of --symbols", Kaslr},
+    {"pa", "ADDRESS: its physical one", PhysicalAddress},
     {"phys", "ADDRESS [LENGTH]: bytes of physical memory", Physical},
     {"quit", "end the machine", Quit},
     {"regs", "every register of this vCPU", Registers},

@@ -23,6 +23,15 @@ TEST_F(MonitorCommandsTest, ExitsAreThoseThatTheMachineCounted) {
               HasSubstr("monitor exits "));
 }
 
+TEST_F(MonitorCommandsTest, PaIsThePhysicalAddress) {
+  EXPECT_EQ(RunMonitorCommand("pa 0x11234", *debugger_, 0).text, "0x1234\n");
+  const MonitorResult unmapped = RunMonitorCommand("pa 0x80", *debugger_, 0);
+  EXPECT_FALSE(unmapped.ok);
+  EXPECT_THAT(unmapped.text, HasSubstr("0x80 is not mapped"));
+  EXPECT_FALSE(RunMonitorCommand("pa", *debugger_, 0).ok);
+  EXPECT_FALSE(RunMonitorCommand("pa x", *debugger_, 0).ok);
+}
+
 TEST_F(MonitorCommandsTest, KaslrPrintsWhatTheMachineKnows) {
   target_.kernel_offset_ = "symbol-file -o 0x1c000000 vmlinux\n";
   const MonitorResult result = RunMonitorCommand("kaslr", *debugger_, 0);
