@@ -179,20 +179,22 @@ void Machine::Halt() {
 void Machine::Request(std::function<void()> action) {
   if (requested_.exchange(true)) return;
   hold_ = true;
-  const uint64_t boot = boot_.load();
-  context_.loop.Post(
-      [this, boot, action = std::move(action)] { Serve(boot, action); });
-}
-
-void Machine::Serve(uint64_t boot, const std::function<void()>& action) {
-  // A reset came first: whoever asked is no more, and owns no flag.
-  if (boot != boot_.load()) return;
-  const bool kept =
-      debugger_ != nullptr &&
-      debugger_->KeepRequest([this, boot, action] { Serve(boot, action); });
-  if (kept) return;
-  requested_ = false;
-  if (!ended_) action();
+  context_.loop.Post([this, boot = boot_.load(), caught = CaughtHere(),
+                      action = std::move(action)] {
+    // A reset came first: whoever asked is no more, and owns no flag.
+    if (boot != boot_.load()) return;
+    requested_ = false;
+    if (ended_) return;
+    const auto again = [this, boot, action] {
+      if (boot == boot_.load()) Request(action);
+    };
+    if (caught && debugger_->KeepRequest(*caught, again)) {
+      // The debugger has the vCPU; the others may run.
+      hold_ = false;
+      return;
+    }
+    action();
+  });
 }
 
 void Machine::PowerOff(Door door) {

@@ -248,8 +248,8 @@ class Machine final : public GuestRequests,
 
   // Takes the first request that ends or resets; later ones are ignored.
   void Request(std::function<void()> action);
-  // On the main loop; `boot` is that of the guest which asked.
-  void Serve(uint64_t boot, const std::function<void()>& action);
+  // The vCPU that asks for something by an exit which the debugger caught.
+  std::optional<size_t> CaughtHere() const;
   void GuestReset(Door door);
   void DoReset(ShutdownCause cause);
   absl::Status ResetGuest();

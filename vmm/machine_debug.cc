@@ -28,8 +28,16 @@ bool Machine::OnDebugAccess(uint32_t vcpu, const KvmVcpu& kvm) {
   return debugger_ == nullptr || debugger_->OnDebugAccess(vcpu, kvm);
 }
 
-bool Machine::OnDebugCatch(uint32_t /*vcpu*/, const KvmVcpu& kvm) {
-  return debugger_ != nullptr && debugger_->OnDebugCatch(kvm);
+bool Machine::OnDebugCatch(uint32_t vcpu, const KvmVcpu& kvm) {
+  return debugger_ != nullptr && debugger_->OnDebugCatch(vcpu, kvm);
+}
+
+std::optional<size_t> Machine::CaughtHere() const {
+  if (debugger_ == nullptr) return std::nullopt;
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (vcpus_[i]->OnOwnThread() && debugger_->caught(i)) return i;
+  }
+  return std::nullopt;
 }
 
 void Machine::OnDebugCaught(uint32_t vcpu, const KvmVcpu& kvm) {

@@ -215,10 +215,9 @@ void Vcpu::HandleExit() {
 }
 
 void Vcpu::Answer(uint32_t reason) {
-  if (!context_.debugger || !context_.observer.OnDebugCatch(index(), *kvm_)) {
-    return Dispatch(reason);
-  }
+  caught_ = context_.debugger && context_.observer.OnDebugCatch(index(), *kvm_);
   Dispatch(reason);
+  if (!std::exchange(caught_, false)) return;
   context_.observer.OnDebugCaught(index(), *kvm_);
   StopForDebugger();
 }
@@ -267,6 +266,8 @@ void Vcpu::HandleDebug() {
 }
 
 void Vcpu::StopForDebugger() {
+  // Once an exit, when all is known of it.
+  if (caught_) return;
   {
     const std::lock_guard lock(mutex_);
     pause_ |= static_cast<unsigned>(PausedBy::kDebugger);

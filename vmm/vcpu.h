@@ -104,6 +104,9 @@ class Vcpu {
   // On the vCPU's thread, or before Start.
   KvmVcpu& kvm() { return *kvm_; }
   int thread_id() const { return tid_.load(); }
+  bool OnOwnThread() const {
+    return thread_.get_id() == std::this_thread::get_id();
+  }
   uint64_t exits() const;
   uint64_t exits(size_t reason) const { return exits_[reason].load(); }
 
@@ -132,7 +135,8 @@ class Vcpu {
   std::array<std::atomic<uint64_t>, kExitReasons> exits_{};
   std::atomic<int> tid_{0};
   std::atomic<bool> attention_{true};
-  bool access_pending_ = false;  // the vCPU thread's own
+  bool access_pending_ = false;  // the vCPU thread's own, as is the next
+  bool caught_ = false;          // the exit that is being handled
   // What the guest met in the last run; the vCPU thread's own.
   std::optional<BusError> lost_memory_;
 

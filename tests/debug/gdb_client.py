@@ -129,6 +129,13 @@ class GdbTest(unittest.TestCase):
         self.assertNotIn("internal-error", out)
         self.assertEqual(monitor.wait(), 0)
 
+    def test_non_stop_until_the_end(self):
+        monitor = self.stopped(ENDING)
+        out = self.gdb(monitor, "stepi", "continue",
+                       before=("set non-stop on",))
+        self.assertIn("exited with code 07", out)
+        self.assertEqual(monitor.wait(), 7)
+
     def test_detach_and_attach_again(self):
         monitor = self.start(COUNTING, gdb="")
         for _ in range(2):

@@ -64,7 +64,8 @@ class Catches(RawTest):
                     self.assertIn(text, said)
             self.assertIn(f"{number}: {what}\n", client.monitor("catch")[0])
             self.catch(client, f"off {number}")
-        self.assertEqual(client.monitor("catch")[0], "no exit is caught\n")
+        self.assertTrue(client.monitor("catch")[0].startswith(
+            "no exit is caught\nlast: catch 4: vCPU 0, mmio read of 4 bytes"))
 
     def test_the_first_of_a_kind_has_its_value(self):
         _, client = self.stopped(TOUCHING)
@@ -103,6 +104,15 @@ class Catches(RawTest):
         self.assertEqual(client.pc(), AFTER_IN + 1)
         resume = f"vCont;r{BASE:x},{BASE + 16:x}:p1.1"
         self.assertEqual(self.caught(client, resume)[1], AFTER_OUT)
+
+    def test_no_step_loses_its_catch(self):
+        _, client = self.stopped(TOUCHING)
+        client.ask("vCont;s:p1.1")
+        self.catch(client, "mmio write")
+        for _ in range(300):
+            client.set_register(16, BASE + 5)
+            self.assertEqual(self.caught(client, "vCont;s:p1.1")[1],
+                             AFTER_STORE)
 
     def test_a_breakpoint_behind_it_is_hit_as_well(self):
         _, client = self.stopped(TOUCHING)
@@ -152,6 +162,17 @@ class Catches(RawTest):
         self.caught(client)
         client.ask("D;1")
         self.assertEqual(monitor.wait(), 7)
+
+    def test_a_step_of_another_vcpu_is_not_going_on(self):
+        monitor, client = self.stopped(ENDING, "--cpus", "2")
+        self.catch(client, "io 0xf4")
+        _, pc = self.caught(client)
+        client.send("vCont;s:p1.2")  # which was never started
+        self.assertRegex(client.interrupt(), "^T02")
+        self.assertIsNone(monitor.process.poll())
+        self.assertEqual(client.ask("Hgp1.1"), "OK")
+        self.assertEqual(client.pc(), pc)
+        self.assertEqual(client.ask("vCont;c"), "W07")
 
     def test_nothing_is_left_after_detaching(self):
         monitor, client = self.stopped(TOUCHING)

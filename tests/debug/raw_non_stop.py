@@ -43,6 +43,9 @@ class NonStop(RawTest):
     def ask(self, client, payload):
         """The reply; notifications before it are events."""
         client.send(payload)
+        return self.reply(client)
+
+    def reply(self, client):
         while True:
             while not re.match(rb"[%$][^#]*#..", client.input):
                 client._fill()
@@ -201,15 +204,40 @@ class NonStop(RawTest):
     def test_the_end_is_an_event(self):
         monitor, client = self.non_stop(ENDING)
         self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
-        while not self.take(client):
-            client._fill()
-        self.assertEqual(self.events, ["W07;process:1"])
+        self.assertEqual(self.event(client), ["W07;process:1"])
         self.assertEqual(monitor.wait(), 7)
+
+    def test_the_end_waits_for_its_turn(self):
+        monitor, client = self.non_stop(ENDING, "--cpus", "2")
+        self.assertEqual(self.ask(client, "vCont;t:p1.2"), "OK")
+        self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
+        time.sleep(0.3)
+        self.assertEqual([stop[:4] for stop in self.event(client)],
+                         ["T00t", "W07;"])
+        self.assertEqual(monitor.wait(), 7)
+
+    def test_a_client_that_does_not_fetch_the_end_holds_nothing_up(self):
+        monitor, client = self.non_stop(ENDING)
+        self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
+        self.assertEqual(monitor.wait(), 7)
+
+    def test_an_unconfirmed_stop_is_not_resumed(self):
+        _, client = self.non_stop()
+        self.ask(client, f"Z1,{STORE:x},1")
+        for _ in range(20):
+            burst = ["vCont;c:p1.1"] + ["qC"] * 30 + ["vCont;c"]
+            for payload in burst:
+                client.send(payload)
+            for payload in burst:
+                self.assertIn(self.reply(client), ("OK", "QCp1.1"))
+            self.assertEqual(len(self.event(client)), 1)
+            self.assertEqual(self.pc(client, 1), STORE)
 
     def test_a_crash_is_an_event_before_it_is_the_end(self):
         monitor, client = self.non_stop(bytes.fromhex("0f0b"), "--cpus", "2")
         self.assertEqual(self.ask(client, "vCont;c"), "OK")
-        self.assertRegex(self.event(client)[0], "^T0bthread:p1.1;")
+        self.assertEqual([stop[:15] for stop in self.event(client)],
+                         ["T0bthread:p1.1;", "T00thread:p1.2;"])
         self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
         self.assertEqual(monitor.wait(), 81)
 
@@ -220,6 +248,8 @@ class NonStop(RawTest):
             self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
             self.assertRegex(self.event(client)[0], "^T05thread:p1.1;10:")
             self.assertEqual(self.pc(client, 1), BASE + 2)
+        self.assertIn("last: catch 1: vCPU 0, io write of 1 byte at 0x80: 0x",
+                      client.monitor("catch")[0])
 
     def test_back_to_all_stop(self):
         _, client = self.non_stop()
@@ -236,6 +266,13 @@ class NonStop(RawTest):
         self.assertEqual(self.ask(client, "vCont;t:p1.2"), "OK")
         client.close()
         self.assertEqual(monitor.wait(), 7)
+
+    def test_a_client_that_comes_anew_and_what_it_cannot_have(self):
+        _, client = self.non_stop()
+        self.assertEqual(self.ask(client, "vAttach;1"), "OK")
+        self.assertEqual(self.ask(client, "vRun;"), "E22")
+        self.assertEqual(self.ask(client, "vCont;c"), "OK")
+        self.assertEqual(self.ask(client, "c"), "E22")
 
     def test_resets(self):
         _, client = self.non_stop()

@@ -165,6 +165,19 @@ class Stops(RawTest):
         self.assertEqual(client.ask("vCont;c"), "X06")
         self.assertEqual(monitor.wait(), 81)
 
+    def test_a_step_into_a_reset_ends_at_the_entry(self):
+        # mov $0xfe, %al; out %al, $0x64: the reset line; jmp back
+        _, client = self.stopped(bytes.fromhex("b0fe" "e664" "ebfa"))
+        for _ in range(30):
+            self.assertRegex(client.ask("vCont;s:p1.1"), "^T05")
+            self.assertEqual(client.pc(), BASE + 2)
+            # The step, or where the reset leads to.
+            self.assertRegex(client.ask("vCont;s:p1.1"), "^T05")
+            if client.pc() != BASE:
+                self.assertEqual(client.pc(), BASE + 4)
+                self.assertRegex(client.ask("vCont;s:p1.1"), "^T05")
+            self.assertEqual(client.pc(), BASE)
+
     def test_breakpoints_survive_a_reset(self):
         _, client = self.stopped()
         client.ask(f"Z1,{STORE:x},1")

@@ -15,7 +15,8 @@ Debugger::Debugger(DebugTarget& target, std::unique_ptr<arch::Debug> arch,
       arch_(std::move(arch)),
       breakpoints_(*arch_, target.memory()),
       spaces_(target.vcpu_count()),
-      stopped_(stopped) {
+      stopped_(stopped),
+      requests_(target.vcpu_count()) {
   const VcpuDebug::Context context{.arch = *arch_,
                                    .memory = target.memory(),
                                    .breakpoints = breakpoints_,
@@ -43,6 +44,7 @@ void Debugger::Detach(bool stay_stopped) {
   if (!stopped_) Freeze();
   breakpoints_.RemoveAll();
   catches_.Clear();
+  last_caught_.clear();
   set_step_interrupts(false);
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) {
@@ -57,9 +59,8 @@ void Debugger::Detach(bool stay_stopped) {
   ForgetSpaces();
   stopped_ = false;
   ++generation_;
-  const std::function<void()> request = TakeRequest();
+  AskAgain();
   for (size_t i = 0; i < vcpus_.size(); ++i) target_.ResumeForDebugger(i);
-  if (request != nullptr) request();
 }
 
 void Debugger::Freeze() {
@@ -132,6 +133,7 @@ void Debugger::TellStop(size_t vcpu, const VcpuStop& stop) {
     case VcpuStop::Reason::kCaught:
       report.text = absl::StrCat("catch ", stop.caught, ": vCPU ", vcpu, ", ",
                                  stop.text, "\n");
+      last_caught_ = report.text;
       break;
   }
   vcpus_[vcpu]->ClearStop();
@@ -146,10 +148,10 @@ bool Debugger::OnDebugAccess(size_t vcpu, const KvmVcpu& kvm) {
   return vcpus_[vcpu]->OnAccess(kvm);
 }
 
-bool Debugger::OnDebugCatch(const KvmVcpu& kvm) {
+bool Debugger::OnDebugCatch(size_t vcpu, const KvmVcpu& kvm) {
   if (catches_.empty() || !catches_.Find(kvm)) return false;
   // Before the exit is handled: what the guest asks for by it waits.
-  caught_ = true;
+  vcpus_[vcpu]->set_caught(true);
   return true;
 }
 
@@ -158,16 +160,20 @@ void Debugger::OnDebugCaught(size_t vcpu, const KvmVcpu& kvm) {
   if (number) vcpus_[vcpu]->OnCaught(*number, DescribeExit(kvm));
 }
 
-bool Debugger::KeepRequest(std::function<void()> request) {
-  if (!caught_) return false;
-  request_ = std::move(request);
+bool Debugger::KeepRequest(size_t vcpu, std::function<void()> request) {
+  if (!caught(vcpu)) return false;
+  requests_[vcpu] = std::move(request);
   return true;
 }
 
-// Before any vCPU runs, which may be caught again at once.
-std::function<void()> Debugger::TakeRequest() {
-  caught_ = false;
-  return std::exchange(request_, nullptr);
+// Before any vCPU runs: it does not, then, when what it asked for is granted.
+void Debugger::AskAgain() {
+  for (size_t i = 0; i < vcpus_.size(); ++i) {
+    if (held(i)) continue;
+    vcpus_[i]->set_caught(false);
+    const auto request = std::exchange(requests_[i], nullptr);
+    if (request != nullptr) request();
+  }
 }
 
 void Debugger::OnDebugStop(size_t vcpu) {
@@ -184,8 +190,8 @@ void Debugger::HandleStop(size_t vcpu, uint64_t generation) {
     Hold();
     return Release();
   }
-  const VcpuStop stop = *vcpus_[vcpu]->stop();
   Freeze();
+  const VcpuStop stop = *vcpus_[vcpu]->stop();
   lifted_.reset();
   if (stop.reason == VcpuStop::Reason::kSteppedOver ||
       stop.reason == VcpuStop::Reason::kPassing) {
@@ -248,13 +254,14 @@ void Debugger::Resume(std::vector<VcpuAction> actions) {
   }
   if (pending_crash_) {
     crashed_ = true;
-    return Tell(*std::exchange(pending_crash_, std::nullopt));
+    StopReport report = *std::exchange(pending_crash_, std::nullopt);
+    if (held(report.vcpu)) report.vcpu = SomeResumed();
+    return Tell(report);
   }
   if (TellPending()) return;
   stopped_ = false;
-  const std::function<void()> request = TakeRequest();
+  AskAgain();
   Start();
-  if (request != nullptr) request();
 }
 
 void Debugger::Start() {
@@ -326,29 +333,6 @@ void Debugger::set_step_interrupts(bool on) {
   for (const auto& vcpu : vcpus_) vcpu->set_step_interrupts(on);
 }
 
-void Debugger::OnReset() {
-  ForgetSpaces();
-  lifted_.reset();
-  crashed_ = false;
-  pending_crash_.reset();
-  (void)TakeRequest();
-  const auto space = Space(0);
-  if (space.ok()) breakpoints_.OnMemoryReplaced(**space);
-  for (size_t i = 0; i < vcpus_.size(); ++i) {
-    vcpus_[i]->set_told_at(std::nullopt);
-    vcpus_[i]->ClearStop();
-    if (vcpus_[i]->action().kind != VcpuAction::Kind::kStay) {
-      vcpus_[i]->set_action({.kind = VcpuAction::Kind::kContinue});
-    }
-    if (stopped_ || !vcpus_[i]->needs_prepare()) continue;
-    target_.RunOnVcpu(i, [this, i](KvmVcpu& kvm) {
-      vcpus_[i]->BreakOff(kvm);
-      const absl::Status status = vcpus_[i]->Prepare(kvm);
-      LOG_IF(WARNING, !status.ok()) << "debugger: " << status.message();
-    });
-  }
-}
-
 bool Debugger::OnCrash(DebugSignal signal, size_t vcpu, bool wait_for_client) {
   if (listener_ == nullptr && !wait_for_client) return false;
   StopReport report{.signal = signal, .vcpu = vcpu};
@@ -363,8 +347,11 @@ bool Debugger::OnCrash(DebugSignal signal, size_t vcpu, bool wait_for_client) {
   Freeze();
   lifted_.reset();
   crashed_ = true;
-  if (non_stop_) vcpus_[report.vcpu]->set_action({});
-  Tell(report);
+  if (non_stop_) {
+    TellCrash(report);
+  } else {
+    Tell(report);
+  }
   return true;
 }
 

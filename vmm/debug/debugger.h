@@ -12,7 +12,6 @@
 #ifndef KVMLET_VMM_DEBUG_DEBUGGER_H_
 #define KVMLET_VMM_DEBUG_DEBUGGER_H_
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -113,6 +112,8 @@ class Debugger {
                                 std::vector<AgentExpression> conditions = {});
   Breakpoints& breakpoints() { return breakpoints_; }
   ExitCatches& catches() { return catches_; }
+  // The line about the last exit that was caught, empty before.
+  const std::string& last_caught() const { return last_caught_; }
 
   const arch::Debug& arch() const { return *arch_; }
   const DebugStats& stats() const { return stats_; }
@@ -130,13 +131,14 @@ class Debugger {
   bool OnDebugAccess(size_t vcpu, const KvmVcpu& kvm);
   // Before an exit is handled: true when somebody wants to know of it.
   // OnDebugCaught follows when it was, and then OnDebugStop.
-  bool OnDebugCatch(const KvmVcpu& kvm);
+  bool OnDebugCatch(size_t vcpu, const KvmVcpu& kvm);
+  // Any thread: the client has not gone on from what the vCPU was caught at.
+  bool caught(size_t vcpu) const { return vcpus_[vcpu]->caught(); }
   void OnDebugCaught(size_t vcpu, const KvmVcpu& kvm);
   void OnDebugStop(size_t vcpu);
-  // True when what the guest asked for, to be reset or to end, came by an exit
-  // that is caught: it happens when the client goes on, unless a reset comes
-  // first.
-  bool KeepRequest(std::function<void()> request);
+  // What the vCPU asked for by an exit that was caught, to be reset or to end:
+  // when true, it is asked for again when the client goes on from there.
+  bool KeepRequest(size_t vcpu, std::function<void()> request);
   // The guest was reset, and no vCPU runs.
   void OnReset();
   // True when the machine is to stay as it is, for a client to look at.
@@ -156,7 +158,10 @@ class Debugger {
   bool IsPending(const VcpuStop& stop) const;
   bool TellPending();
   bool TellAnother();
-  std::function<void()> TakeRequest();
+  void AskAgain();
+  void Relaunch(size_t vcpu);
+  void TellCrash(const StopReport& report);
+  void StopAfterReset(size_t vcpu);
   void Start();
   bool StartLifted();
   void Launch(size_t vcpu);
@@ -178,10 +183,9 @@ class Debugger {
   bool step_interrupts_ = false;
   bool crashed_ = false;
   std::optional<StopReport> pending_crash_;
-  uint64_t generation_ = 0;  // of runs
-  // An exit was caught and the client has not gone on from it.
-  std::atomic<bool> caught_{false};
-  std::function<void()> request_;  // kept for it
+  uint64_t generation_ = 0;                      // of runs
+  std::vector<std::function<void()>> requests_;  // kept, by vCPU
+  std::string last_caught_;                      // as it was told
   StopReport report_;
   std::optional<Lifted> lifted_;
 };

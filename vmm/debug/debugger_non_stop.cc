@@ -12,10 +12,14 @@ namespace kvmlet {
 // told of a second one before it knows of the first.
 void Debugger::SetNonStop(bool on) {
   non_stop_ = on;
+  const size_t told = report_.vcpu;
   for (size_t i = 0; i < vcpus_.size(); ++i) {
-    const bool runs = on && i != report_.vcpu;
+    const std::optional<VcpuStop> stop = vcpus_[i]->stop();
+    const bool pending = stop && IsPending(*stop);
+    const bool runs = on && i != told && !pending;
     vcpus_[i]->set_action(
         {.kind = runs ? VcpuAction::Kind::kContinue : VcpuAction::Kind::kStay});
+    if (on && pending) TellStop(i, *stop);
   }
 }
 
@@ -59,12 +63,20 @@ void Debugger::ResumeSome(const std::vector<VcpuAction>& actions) {
   }
   if (pending_crash_) {
     crashed_ = true;
-    vcpus_[pending_crash_->vcpu]->set_action({});
-    return Tell(*std::exchange(pending_crash_, std::nullopt));
+    StopReport report = *std::exchange(pending_crash_, std::nullopt);
+    if (held(report.vcpu)) report.vcpu = SomeResumed();
+    return TellCrash(report);
   }
-  const std::function<void()> request = TakeRequest();
+  AskAgain();
   Release();
-  if (request != nullptr) request();
+}
+
+// With one the others stand too.
+void Debugger::TellCrash(const StopReport& report) {
+  vcpus_[report.vcpu]->set_action({});
+  Tell(report);
+  for (size_t i = 0; i < vcpus_.size(); ++i) HoldVcpu(i, DebugSignal::kNone);
+  report_ = report;
 }
 
 void Debugger::HoldVcpu(size_t vcpu, DebugSignal signal) {

@@ -112,7 +112,8 @@ absl::StatusOr<ExitCatch> ExitCatches::Parse(
   if (!reason || *reason == KVM_EXIT_INTR || *reason == KVM_EXIT_DEBUG) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", words[0],
-                     "' is no exit that can be caught; io, mmio, or another "
+                     "' is no exit that can be caught; io, mmio, shutdown, "
+                     "system_event, internal_error, fail_entry, or another "
                      "that monitor exits names"));
   }
   ExitCatch wanted{.reason = *reason};

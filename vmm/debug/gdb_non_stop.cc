@@ -45,12 +45,12 @@ void GdbSession::Notify(std::string stop, std::optional<size_t> vcpu) {
   send_(packet);
 }
 
-// A vCPU whose stop the client has not heard of runs, to the client.
+// To the client a vCPU runs until the client has confirmed its stop.
 bool GdbSession::KnownHeld(size_t vcpu) const {
   return debugger_.held(vcpu) &&
-         std::none_of(
-             events_.begin() + (events_.empty() ? 0 : 1), events_.end(),
-             [vcpu](const Event& event) { return event.vcpu == vcpu; });
+         std::ranges::none_of(events_, [vcpu](const Event& event) {
+           return event.vcpu == vcpu;
+         });
 }
 
 }  // namespace kvmlet

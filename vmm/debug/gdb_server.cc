@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 
 #include "vmm/base/status_macros.h"
 #include "vmm/base/tcp_socket.h"
@@ -19,6 +20,9 @@ namespace {
 constexpr size_t kMostQueued = 1 << 20;
 // Of a client that is gone; a socket holds less than so many reads.
 constexpr int kLastReads = 256;
+// A client in non-stop fetches the news of the end.
+constexpr std::chrono::seconds kLongestEnd{1};
+constexpr int kEndPause = 20;  // ms
 
 bool HungUp(int fd) {
   pollfd client{.fd = fd, .events = POLLRDHUP, .revents = 0};
@@ -38,6 +42,7 @@ absl::StatusOr<std::unique_ptr<GdbServer>> GdbServer::Create(
 GdbServer::~GdbServer() {
   if (client_.ok()) {
     Flush();
+    ServeEnd();
     loop_.Remove(client_.get());
   }
   if (listener() >= 0) loop_.Remove(listener());
@@ -140,6 +145,16 @@ void GdbServer::Flush() {
     sent += static_cast<size_t>(n);
   }
   output_.erase(0, sent);
+}
+
+void GdbServer::ServeEnd() {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point until = Clock::now() + kLongestEnd;
+  while (session_->tells_end() && !lost_ && Clock::now() < until) {
+    pollfd client{.fd = client_.get(), .events = POLLIN, .revents = 0};
+    if (::poll(&client, 1, kEndPause) > 0) Read();
+    Flush();
+  }
 }
 
 void GdbServer::UpdateInterest() {

@@ -45,6 +45,8 @@ class GdbServer {
   void Read();
   void Send(std::string_view bytes);
   void Flush();
+  // For a client that has to fetch the news of the machine's end.
+  void ServeEnd();
   void UpdateInterest();
   // Ends the connection; `stay_stopped` as Debugger::Detach has it.
   void Drop(bool stay_stopped);

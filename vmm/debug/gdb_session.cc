@@ -45,6 +45,9 @@ void GdbSession::OnInput(std::string_view bytes) {
 
 void GdbSession::OnPacket(std::string_view packet) {
   if (acks_) send_("+");
+  if (packet == "vStopped" || ended_) {
+    return SendPacket(packet == "vStopped" ? NextStop() : "E01");
+  }
   if (debugger_.non_stop()) {
     debugger_.Hold();
     Answer(packet);
@@ -138,13 +141,16 @@ GdbSession::Reply GdbSession::HandleNamed(std::string_view packet) {
     wish_ = Wish::kDetach;
     return "OK";
   }
-  if (packet == "vStopped") return NextStop();
   if (packet == "vCtrlC") {
     debugger_.Interrupt();
     return "OK";
   }
-  if (cursor.Skip("vAttach;")) return SelectStopped(debugger_.report());
+  if (cursor.Skip("vAttach;")) {
+    if (debugger_.non_stop()) return "OK";
+    return SelectStopped(debugger_.report());
+  }
   if (cursor.Skip("vRun") || cursor.Skip('R')) {
+    if (debugger_.non_stop()) return Error("E22", "monitor reset does that");
     const absl::Status status = debugger_.target().ResetFromDebugger();
     if (!status.ok()) return ErrorOf(status);
     if (packet.front() == 'R') return std::nullopt;
@@ -205,6 +211,7 @@ void GdbSession::OnStop(const StopReport& report) {
 void GdbSession::OnGuestEnd(int exit_status, bool crashed) {
   const std::string end =
       crashed ? "X06" : absl::StrFormat("W%02x", exit_status & 0xff);
+  ended_ = true;
   if (!debugger_.non_stop()) return SendPacket(end);
   Notify(absl::StrCat(end, multiprocess_ ? ";process:1" : ""), std::nullopt);
 }

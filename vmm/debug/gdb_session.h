@@ -38,6 +38,8 @@ class GdbSession final : public DebugListener {
 
   void OnInput(std::string_view bytes);
   Wish wish() const { return wish_; }
+  // The machine is over, and the client has not confirmed that it knows.
+  bool tells_end() const { return ended_ && !events_.empty(); }
 
   // DebugListener.
   void OnStop(const StopReport& report) override;
@@ -103,6 +105,7 @@ class GdbSession final : public DebugListener {
   bool multiprocess_ = false;
   bool error_messages_ = false;
   Wish wish_ = Wish::kNone;
+  bool ended_ = false;
   size_t vcpu_ = 0;            // of g, m and their like
   RspThread resume_thread_{};  // of c and s
   std::string threads_xml_;    // while it is being transferred

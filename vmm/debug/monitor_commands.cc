@@ -69,7 +69,11 @@ MonitorResult CatchOff(const Call& call) {
 
 MonitorResult Catch(const Call& call) {
   ExitCatches& catches = call.debugger.catches();
-  if (call.words.empty()) return Text(catches.Describe());
+  if (call.words.empty()) {
+    const std::string& last = call.debugger.last_caught();
+    return Text(
+        absl::StrCat(catches.Describe(), last.empty() ? "" : "last: ", last));
+  }
   if (call.words[0] == "off") return CatchOff(call);
   const absl::StatusOr<ExitCatch> wanted = ExitCatches::Parse(call.words);
   if (!wanted.ok()) {

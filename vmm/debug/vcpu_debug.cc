@@ -83,6 +83,8 @@ bool VcpuDebug::OnExit(const KvmVcpu& vcpu) {
 // What KVM emulates to write to a device is over when the device hears of it,
 // and KVM says nothing of the step, nor does it step any further.
 bool VcpuDebug::OnAccess(const KvmVcpu& vcpu) {
+  // Told already, as another part of the access.
+  if (stop_) return true;
   if (!step_ || !step_->control.single_step) return true;
   const absl::StatusOr<uint64_t> pc = context_.arch.ProgramCounter(vcpu);
   if (!pc.ok()) return true;

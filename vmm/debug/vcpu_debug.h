@@ -92,6 +92,10 @@ class VcpuDebug {
   void BreakOff(const KvmVcpu& vcpu);
   // Nothing of the debugger is left on the vCPU.
   absl::Status Disarm(const KvmVcpu& vcpu);
+  // From an exit that was caught on until the client goes on from it. Any
+  // thread.
+  bool caught() const { return caught_.load(); }
+  void set_caught(bool on) { caught_ = on; }
   bool stepping() const { return step_.has_value(); }
   bool needs_prepare() const;
 
@@ -123,6 +127,7 @@ class VcpuDebug {
   // A watchpoint stopped it here, before the access that is still to come.
   std::optional<uint64_t> watched_at_;
   std::optional<VcpuStop> stop_;
+  std::atomic<bool> caught_{false};
   arch::DebugControl armed_;
   std::optional<arch::DebugStep> step_;
 };

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tests/vmm/debug/debugger_fixture.h"
+#include "vmm/debug/monitor_commands.h"
 
 namespace kvmlet {
 namespace {
@@ -48,7 +49,7 @@ class ExitCatchesTest : public DebuggerTest {
   // The vCPU's way through an exit: caught, answered, told.
   bool Leave(size_t vcpu) {
     const KvmVcpu& kvm = target_.vcpu(vcpu);
-    if (!debugger_->OnDebugCatch(kvm)) return false;
+    if (!debugger_->OnDebugCatch(vcpu, kvm)) return false;
     debugger_->OnDebugCaught(vcpu, kvm);
     target_.running_[vcpu] = false;
     debugger_->OnDebugStop(vcpu);
@@ -128,6 +129,8 @@ TEST_F(ExitCatchesTest, ItIsToldWithALineForPeople) {
             absl::StrCat("O", HexOf("catch 1: vCPU 1, mmio write of 4 bytes at "
                                     "0x1000: 0x0000abcd\n")));
   EXPECT_THAT(packets[1], StartsWith("T05thread:2;"));
+  EXPECT_THAT(RunMonitorCommand("catch", *debugger_, 0).text,
+              HasSubstr("last: catch 1: vCPU 1, mmio write"));
   EXPECT_THAT(Ask("?"), StartsWith("T05thread:2;"));
 }
 
@@ -156,19 +159,27 @@ TEST_F(ExitCatchesTest, WhatTheGuestAsksForByItWaitsForTheClient) {
   (void)debugger_->catches().Add(Parsed("mmio 0x1000"));
   int served = 0;
   const auto request = [&served] { ++served; };
-  EXPECT_FALSE(debugger_->KeepRequest(request));
+  EXPECT_FALSE(debugger_->KeepRequest(0, request));
   Ask("vCont;c");
   MmioExit(0, true, 0x1000, 1);
-  ASSERT_TRUE(debugger_->OnDebugCatch(target_.vcpu(0)));
+  ASSERT_TRUE(debugger_->OnDebugCatch(0, target_.vcpu(0)));
   // The device asks before the vCPU has stopped.
-  EXPECT_TRUE(debugger_->KeepRequest(request));
+  EXPECT_TRUE(debugger_->KeepRequest(0, request));
   debugger_->OnDebugCaught(0, target_.vcpu(0));
   debugger_->OnDebugStop(0);
   ASSERT_THAT(Settled().back(), StartsWith("T05thread:1;"));
+  // Another's is its own.
+  EXPECT_FALSE(debugger_->KeepRequest(1, request));
+  Ask("vCont;s:2");
+  EXPECT_EQ(served, 0);
+  arch_->events_[1] = {.pc = kCode, .step = true};
+  EXPECT_FALSE(debugger_->OnDebugExit(1, target_.vcpu(1)));
+  debugger_->OnDebugStop(1);
+  ASSERT_THAT(Settled().back(), StartsWith("T05thread:2;"));
   EXPECT_EQ(served, 0);
   Ask("vCont;c");
   EXPECT_EQ(served, 1);
-  EXPECT_FALSE(debugger_->KeepRequest(request));
+  EXPECT_FALSE(debugger_->KeepRequest(0, request));
 }
 
 TEST_F(ExitCatchesTest, AResetMakesTheRequestVoid) {
@@ -176,8 +187,8 @@ TEST_F(ExitCatchesTest, AResetMakesTheRequestVoid) {
   int served = 0;
   Ask("vCont;c");
   MmioExit(0, true, 0x1000, 1);
-  ASSERT_TRUE(debugger_->OnDebugCatch(target_.vcpu(0)));
-  EXPECT_TRUE(debugger_->KeepRequest([&served] { ++served; }));
+  ASSERT_TRUE(debugger_->OnDebugCatch(0, target_.vcpu(0)));
+  EXPECT_TRUE(debugger_->KeepRequest(0, [&served] { ++served; }));
   debugger_->OnDebugCaught(0, target_.vcpu(0));
   debugger_->OnDebugStop(0);
   ASSERT_THAT(Settled().back(), StartsWith("T05thread:1;"));
@@ -185,7 +196,7 @@ TEST_F(ExitCatchesTest, AResetMakesTheRequestVoid) {
   Ask("vCont;c");
   EXPECT_FALSE(debugger_->stopped());
   EXPECT_EQ(served, 0);
-  EXPECT_FALSE(debugger_->KeepRequest([&served] { ++served; }));
+  EXPECT_FALSE(debugger_->KeepRequest(0, [&served] { ++served; }));
 }
 
 TEST_F(ExitCatchesTest, AStepThatIsUnderWayEndsThere) {

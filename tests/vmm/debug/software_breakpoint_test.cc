@@ -139,6 +139,25 @@ TEST_F(SoftwareBreakpointTest, AResetPutsItIntoTheNewMemory) {
   EXPECT_EQ(Ask("m11000,1"), "77");
 }
 
+TEST_F(SoftwareBreakpointTest, AResetWhileOnePassesItLetsAllGo) {
+  Ask("Z0,11000,1");
+  Ask("vCont;c");
+  Exit(1, {.pc = kCode, .instruction = true});
+  ASSERT_THAT(Settle(), StartsWith("T05thread:2;"));
+  Ask("vCont;c");
+  // The others wait for the one that passes it.
+  EXPECT_EQ(target_.running_, (std::vector<bool>{false, true, false}));
+  // It got there, and the guest was reset before anybody heard of it.
+  arch_->events_[1] = {.pc = kCode + 1, .step = true};
+  EXPECT_FALSE(debugger_->OnDebugExit(1, target_.vcpu(1)));
+  debugger_->OnDebugStop(1);
+  debugger_->OnReset();
+  target_.RunPosted();
+  EXPECT_EQ(target_.running_, (std::vector<bool>{true, true, true}));
+  EXPECT_FALSE(arch_->armed_[1].single_step);
+  EXPECT_EQ(Byte(), 0xcc);
+}
+
 TEST_F(SoftwareBreakpointTest, DetachLeavesNothingBehind) {
   Ask("Z0,11000,1");
   Ask("Z1,13000,1");
