@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's table of what works on which architecture: every 'yes' names a test that exists.
+"""The README's table of what works on which architecture: every 'yes' names a test that exists. So do the
+tables of cases in the READMEs of tests/boot.
 
 usage: parity.py ROOT
 A name is GROUP/TEST of tests/boot, or Suite.Test of a unit test.
@@ -29,7 +30,7 @@ def boot_test_exists(root, arch, group, test):
         if other and other.group(1) != arch:
             continue
         with open(path, encoding="utf-8") as f:
-            names = re.findall(r"^\s*(?:run|long|both)_test (\S+)", f.read(), re.M)
+            names = re.findall(r"(?:^|\|\|)\s*(?:run|long|both)_test (\S+)", f.read(), re.M)
         # In a loop part of a name is a variable.
         patterns = [re.sub(r"\\\$\\?\{?\w+\\?\}?", ".+", re.escape(name.strip("\"'"))) for name in names]
         if any(re.fullmatch(pattern, test) for pattern in patterns):
@@ -52,6 +53,16 @@ def exists(root, arch, name):
     return name in unit_tests(root)
 
 
+def faults_of_cases(root):
+    """What the tables of cases name that is not there."""
+    for path in sorted(glob.glob(f"{root}/tests/boot/*/README.md")):
+        with open(path, encoding="utf-8") as f:
+            cells = [line.split("|")[3] for line in f if re.match(r"\|( \d|\d)", line)]
+        for name in re.findall(r"`([\w-]+/[\w.-]+|[A-Z]\w*\.\w+)`", " ".join(cells)):
+            if not any(exists(root, arch, name) for arch in ("x86_64", "arm64")):
+                yield f"{os.path.relpath(path, root)}: there is no test {name}"
+
+
 def main():
     root = sys.argv[1]
     faults, count = [], 0
@@ -65,8 +76,9 @@ def main():
                        for name in names if not exists(root, arch, name)]
     if not count:
         faults.append("the table names no test")
+    faults = [f"README.md: {fault}" for fault in faults] + list(faults_of_cases(root))
     for fault in faults:
-        print(f"README.md: {fault}")
+        print(fault)
     return 1 if faults else 0
 
 
