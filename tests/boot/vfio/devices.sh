@@ -118,7 +118,45 @@ check_reboot() {
     assert_grep SECOND
 }
 
+# No messages at all: the pin, which other devices of the guest share, comes and goes.
+check_pin() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    guest "$(nvme_text)" --vfio "$NVME" --memory "$MEMORY" --append pci=nomsi
+    assert_status 0
+    local sum
+    sum=$(sed -n 's/^WRITTEN //p' "$KV_OUTPUT")
+    [ -n "$sum" ] || fail "nothing was written"
+    assert_grep "READ $sum"
+    assert_grep 'nvme0q' "$KV_OUTPUT"
+    assert_no_grep 'MSI.*nvme0q' "$KV_OUTPUT"
+    assert_between "interrupts of the pin" "$(count_interrupts 'nvme0q')" 10 1000000
+    assert_no_grep 'nobody cared' "$KV_OUTPUT"
+}
+
+# A machine that is killed while its device reads and writes: the next one has it at once.
+check_killed() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    local faults
+    faults=$(dma_faults)
+    guest_start 'until [ -b /dev/nvme0n1 ]; do usleep 100000; done
+        n=0
+        while :; do
+            dd if=/dev/zero of=/dev/nvme0n1 bs=64k count=64 oflag=direct 2>/dev/null
+            n=$((n + 1)); echo "round $n"
+        done' --vfio "$NVME" --memory "$MEMORY"
+    wait_for '^round 3'
+    kill -9 "$KV_PID"
+    guest "$(nvme_text)" --vfio "$NVME" --memory "$MEMORY"
+    assert_status 0
+    assert_grep "READ $(sed -n 's/^WRITTEN //p' "$KV_OUTPUT")"
+    assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
+}
+
 run_test network check_network
 both_test two-guests check_two_guests
 both_test nvme check_nvme
 long_test nvme-reboot check_reboot
+long_test nvme-pin check_pin
+long_test killed check_killed
