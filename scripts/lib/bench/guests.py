@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import growth
+import passing
 import timing
 from table import Budget, Row
 
@@ -26,11 +27,17 @@ ROWS = {
     "tap_receive": ("network, host to guest, no vhost", "MB/s", 1e-6, None, "qemu", FASTER),
     "vhost_send": ("network, guest to host, vhost", "MB/s", 1e-6, None, "qemu", None),
     "vhost_receive": ("network, host to guest, vhost", "MB/s", 1e-6, None, "qemu", None),
-    "vfio_4k": ("start with a passed-through disk, 256 MiB in 4K pages", "s", 1, None, "qemu", SOONER),
-    "vfio_2m": ("start with a passed-through disk, 256 MiB in 2M pages", "s", 1, None, "qemu", SOONER),
     "vfio_rand1": ("passed-through disk, random 4 KiB reads, 1 at a time", "kIO/s", 1e-3, None, "qemu", None),
     "vfio_rand16": ("passed-through disk, random 4 KiB reads, 16 at a time", "kIO/s", 1e-3, None, "qemu", None),
 }
+for pages in passing.PAGES:
+    for size in passing.SIZES:
+        ROWS[f"vf_start_{pages}_{size}"] = (f"start with a VF, {size} MiB in {pages.upper()} pages", "s", 1, None, "qemu",
+                                            SOONER)
+    ROWS[f"vf_map_{pages}"] = (f"memory mapped for devices, {pages.upper()} pages", "ms/GiB", 1e3, None, "qemu", None)
+ROWS["vf_bytes"] = ("VF, one stream to the guest", "MB/s", 1e-6, None, "qemu", None)
+ROWS["vf_packets"] = ("VF, packets of it, both directions", "k/s", 1e-3, None, "qemu", None)
+ROWS["vf_interrupts"] = ("VF, interrupts of it", "k/s", 1e-3, None, "qemu", None)
 GROWTH = Budget(">= 1.5 x QEMU", lambda k, f, q: k >= 1.5 * q)
 KINDS = {"plain": "memory", "prealloc": "memory, prealloc", "hugetlb": "huge pages",
          "hugetlb_prealloc": "huge pages, prealloc"}
@@ -86,7 +93,7 @@ def measure_part(job, lab, work):
     command = ["/usr/bin/python3", os.path.join(here, "inside.py"), job_path, there]
     if lab:
         timing.say("starting the lab")
-        # The disk that is passed through.
+        # The disks that are passed through, beside the network card.
         disk = ["--nvme"] if "vfio" in job["measure"] else []
         command = [*lab, "--arch", job["arch"], *disk, "--timeout", "7200", "--", *command]
     environment = dict(os.environ, LAB_OUT=work)

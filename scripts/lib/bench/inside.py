@@ -17,6 +17,7 @@ import time
 
 import growth
 import monitors
+import passing
 import timing
 
 SECONDS = 2  # of load for one figure
@@ -151,38 +152,11 @@ echo bench receive $(/netload client {HOST_IP} 5002 receive {SECONDS})
         self.commands.setdefault("net", []).extend(commands.values())
 
     def vfio(self):
-        device = "0000:03:00.0"
-        if "LAB" not in os.environ or not os.path.isdir(f"/sys/bus/pci/devices/{device}"):
-            raise timing.Failed("only in a lab that has NVMe disks")
-        subprocess.run(["modprobe", "-a", "vfio_iommu_type1", "vfio-pci"], check=True)
-        subprocess.run([self.monitors.kvmlet, "sriov", "bind", device], check=True)
-        with open("/proc/sys/vm/nr_hugepages", "w", encoding="utf-8") as f:
-            f.write("160")
-        initrd = self.initrd_for("vfio", "until [ -b /dev/nvme0n1 ]; do usleep 10000; done\n")
-        small, large = ([], []), (["--memory", "256M,hugepages=2M"], [
-            "-object", "memory-backend-memfd,id=ram,size=256M,hugetlb=on,hugetlbsize=2M", "-machine", "memory-backend=ram"])
-        for name, (ours, theirs) in {"vfio_4k": small, "vfio_2m": large}.items():
-            commands = self.passing(device, initrd, ours, theirs)
-            samples = timing.in_turns(f"start with a passed-through disk, {name[-2:]} pages", {
-                who: (lambda c=command: timing.Run(c)) for who, command in commands.items()}, self.runs)
-            self.results[name] = timing.pick(samples, "wall")
-            self.commands.setdefault("vfio", []).extend(commands.values())
-        loads = {name: load for name, load in LOADS.items() if load[0] == "random"}
-        lines = ["until [ -b /dev/nvme0n1 ]; do usleep 100000; done"] + [
-            f"echo bench {name} $(/blkload /dev/nvme0n1 {kind} {size} {threads} {SECONDS})"
-            for name, (kind, size, threads) in loads.items()]
-        commands = self.passing(device, self.initrd_for("nvme", "\n".join(lines) + "\n", "blkload"), [], [])
-        samples = timing.in_turns("reads of a passed-through disk", {
-            who: (lambda c=command: disk_figures(c, loads)) for who, command in commands.items()}, self.runs)
-        for load in loads:
-            self.results[f"vfio_{load}"] = {
-                who: timing.summary([s[load] for s in series]) for who, series in samples.items()}
-
-    def passing(self, device, initrd, ours, theirs):
-        """{name: command} of guests with the device."""
-        m, machine = self.monitors, monitors.LINUX_PEERS[self.monitors.arch][0]
-        return {"kvmlet": m.linux_kvmlet(self.kernel, initrd, extra=monitors.kvmlet_vfio(device) + ours),
-                "qemu": m.linux_qemu(machine, self.kernel, initrd, extra=monitors.qemu_vfio(device) + theirs)}
+        devices = passing.Passing(self)
+        vf = devices.set_up()
+        devices.starts(vf)
+        devices.traffic(vf)
+        devices.reads({name: load for name, load in LOADS.items() if load[0] == "random"}, disk_figures)
 
 
 def idle_pss(command):
