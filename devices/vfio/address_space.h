@@ -37,6 +37,12 @@ class DeviceHandle {
  public:
   virtual ~DeviceHandle() = default;
   virtual int fd() const = 0;
+  // Whether this guest has that function, "0000:01:10.0".
+  virtual bool HasOpen(std::string_view bdf) const = 0;
+  // The files of these IOMMU groups; fewer when this guest has not all of
+  // them, and none where devices are opened without groups.
+  virtual std::vector<int> GroupFiles(
+      std::span<const uint32_t> numbers) const = 0;
 };
 
 struct IovaRange {

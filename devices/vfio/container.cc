@@ -30,19 +30,26 @@ class Container;
 struct Group {
   uint32_t number = 0;
   UniqueFd fd;
-  size_t devices = 0;
+  std::vector<std::string> devices;  // that are open
 };
 
 class GroupDevice : public DeviceHandle {
  public:
-  GroupDevice(Container& container, uint32_t group, UniqueFd fd)
-      : container_(container), group_(group), fd_(std::move(fd)) {}
+  GroupDevice(Container& container, uint32_t group, std::string bdf,
+              UniqueFd fd)
+      : container_(container),
+        group_(group),
+        bdf_(std::move(bdf)),
+        fd_(std::move(fd)) {}
   ~GroupDevice() override;
   int fd() const override { return fd_.get(); }
+  bool HasOpen(std::string_view bdf) const override;
+  std::vector<int> GroupFiles(std::span<const uint32_t> numbers) const override;
 
  private:
   Container& container_;
   const uint32_t group_;
+  const std::string bdf_;
   UniqueFd fd_;
 };
 
@@ -58,10 +65,12 @@ class Container : public AddressSpace {
   // The files themselves; the container is empty afterwards.
   absl::StatusOr<HandedDevice> OpenToHand(const DeviceFacts& device,
                                           const TokenDecision& token);
-  void Leave(uint32_t number) {
+  void Leave(uint32_t number, const std::string& bdf) {
     const std::lock_guard lock(mutex_);
-    LeaveLocked(number, /*counted=*/true);
+    LeaveLocked(number, &bdf);
   }
+  bool HasOpen(std::string_view bdf) const;
+  std::vector<int> GroupFiles(std::span<const uint32_t> numbers) const;
 
  protected:
   absl::StatusOr<std::unique_ptr<DeviceHandle>> DoOpen(
@@ -71,10 +80,11 @@ class Container : public AddressSpace {
   std::vector<IovaRange> Ranges() const override { return ranges_; }
 
  private:
-  void LeaveLocked(uint32_t number, bool counted);
+  // With the device that leaves, if one had come.
+  void LeaveLocked(uint32_t number, const std::string* bdf);
   absl::StatusOr<std::unique_ptr<DeviceHandle>> TakeHanded();
   absl::StatusOr<std::unique_ptr<DeviceHandle>> Finish(
-      uint32_t number, absl::StatusOr<UniqueFd> fd);
+      uint32_t number, const std::string& bdf, absl::StatusOr<UniqueFd> fd);
   absl::Status OpenContainer();
   absl::StatusOr<Group*> Enter(const DeviceFacts& device);
   absl::Status Join(Group& group, const DeviceFacts& device);
@@ -92,7 +102,35 @@ class Container : public AddressSpace {
 
 GroupDevice::~GroupDevice() {
   fd_.Reset();
-  container_.Leave(group_);
+  container_.Leave(group_, bdf_);
+}
+
+bool GroupDevice::HasOpen(std::string_view bdf) const {
+  return container_.HasOpen(bdf);
+}
+
+std::vector<int> GroupDevice::GroupFiles(
+    std::span<const uint32_t> numbers) const {
+  return container_.GroupFiles(numbers);
+}
+
+bool Container::HasOpen(std::string_view bdf) const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(groups_, [bdf](const Group& group) {
+    return std::ranges::count(group.devices, bdf) > 0;
+  });
+}
+
+std::vector<int> Container::GroupFiles(
+    std::span<const uint32_t> numbers) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<int> files;
+  for (const Group& group : groups_) {
+    if (std::ranges::count(numbers, group.number) > 0) {
+      files.push_back(group.fd.get());
+    }
+  }
+  return files;
 }
 
 absl::Status Container::OpenContainer() {
@@ -194,7 +232,7 @@ absl::StatusOr<Group*> Container::Enter(const DeviceFacts& device) {
   const std::string path = absl::StrCat(context_.paths.dev, "/vfio/", number);
   const int fd = context_.calls.Open(path);
   if (fd < 0) return ExplainOpenGroup(-fd, context_.paths, device);
-  Group group{.number = number, .fd = UniqueFd(fd)};
+  Group group{.number = number, .fd = UniqueFd(fd), .devices = {}};
   KVMLET_RETURN_IF_ERROR(Join(group, device));
   groups_.push_back(std::move(group));
   return &groups_.back();
@@ -202,14 +240,14 @@ absl::StatusOr<Group*> Container::Enter(const DeviceFacts& device) {
 
 // Gives the group back when no device of it is left. The container's mappings
 // and its kind of IOMMU go with the last group.
-void Container::LeaveLocked(uint32_t number, bool counted) {
+void Container::LeaveLocked(uint32_t number, const std::string* bdf) {
   const auto group = std::ranges::find(groups_, number, &Group::number);
   CHECK(group != groups_.end());
-  if (counted) {
-    --group->devices;
+  if (bdf != nullptr) {
+    group->devices.erase(std::ranges::find(group->devices, *bdf));
     RemoveDevice();
   }
-  if (group->devices > 0) return;
+  if (!group->devices.empty()) return;
   if (context_.kvm != nullptr) {
     const absl::Status status = context_.kvm->Remove(group->fd.get());
     LOG_IF(WARNING, !status.ok()) << "VFIO group " << number << ": " << status;
@@ -249,13 +287,16 @@ absl::StatusOr<std::unique_ptr<DeviceHandle>> Container::DoOpen(
   if (handed_) return TakeHanded();
   KVMLET_RETURN_IF_ERROR(OpenContainer());
   KVMLET_ASSIGN_OR_RETURN(Group* const group, Enter(device));
-  return Finish(group->number, GetDevice(*group, device, token));
+  return Finish(group->number, device.bdf, GetDevice(*group, device, token));
 }
 
 absl::StatusOr<std::unique_ptr<DeviceHandle>> Container::TakeHanded() {
   fd_ = std::move(handed_->container);
-  Group group{.number = handed_->group, .fd = std::move(handed_->group_file)};
+  Group group{.number = handed_->group,
+              .fd = std::move(handed_->group_file),
+              .devices = {}};
   absl::StatusOr<UniqueFd> device = std::move(handed_->device);
+  const std::string bdf = handed_->bdf;
   handed_.reset();
   ReadRanges();
   if (context_.kvm != nullptr) {
@@ -263,20 +304,20 @@ absl::StatusOr<std::unique_ptr<DeviceHandle>> Container::TakeHanded() {
   }
   const uint32_t number = group.number;
   groups_.push_back(std::move(group));
-  return Finish(number, std::move(device));
+  return Finish(number, bdf, std::move(device));
 }
 
 absl::StatusOr<std::unique_ptr<DeviceHandle>> Container::Finish(
-    uint32_t number, absl::StatusOr<UniqueFd> fd) {
+    uint32_t number, const std::string& bdf, absl::StatusOr<UniqueFd> fd) {
   absl::Status status = fd.status();
   if (status.ok()) status = AddDevice();
   if (!status.ok()) {
     if (fd.ok()) fd->Reset();
-    LeaveLocked(number, /*counted=*/false);
+    LeaveLocked(number, nullptr);
     return status;
   }
-  ++std::ranges::find(groups_, number, &Group::number)->devices;
-  return std::make_unique<GroupDevice>(*this, number, *std::move(fd));
+  std::ranges::find(groups_, number, &Group::number)->devices.push_back(bdf);
+  return std::make_unique<GroupDevice>(*this, number, bdf, *std::move(fd));
 }
 
 absl::StatusOr<HandedDevice> Container::OpenToHand(const DeviceFacts& device,
@@ -285,7 +326,7 @@ absl::StatusOr<HandedDevice> Container::OpenToHand(const DeviceFacts& device,
   KVMLET_ASSIGN_OR_RETURN(Group* const group, Enter(device));
   absl::StatusOr<UniqueFd> fd = GetDevice(*group, device, token);
   if (!fd.ok()) {
-    LeaveLocked(group->number, /*counted=*/false);
+    LeaveLocked(group->number, nullptr);
     return fd.status();
   }
   HandedDevice handed{.bdf = device.bdf,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "devices/vfio/hot_reset.h"
 #include "devices/vfio/uapi.h"
 #include "vmm/base/exit_status.h"
 #include "vmm/base/status_macros.h"
@@ -129,10 +130,17 @@ void HostDevice::DisableIrqs(IrqIndex index) {
 }
 
 absl::Status HostDevice::Reset() {
-  if (!can_reset_) return absl::OkStatus();
+  if (!can_reset_) return HotReset(calls_, *handle_, name_, OthersOpen::kToo);
   const int got = calls_.Ioctl(fd(), VFIO_DEVICE_RESET, 0);
   if (got >= 0) return absl::OkStatus();
   return OsRefused(-got, absl::StrCat(name_, ": reset of the device"));
+}
+
+void HostDevice::ResetAtOpen() {
+  if (can_reset_) return;
+  const absl::Status status =
+      HotReset(calls_, *handle_, name_, OthersOpen::kRefuse);
+  LOG_IF(WARNING, !status.ok()) << status.message();
 }
 
 absl::Status SetToken(HostCalls& calls, int fd, const Token& token) {

@@ -66,8 +66,11 @@ class HostDevice {
   absl::Status SetUnmask(int fd);
   void DisableIrqs(IrqIndex index);
 
-  bool can_reset() const { return can_reset_; }
+  // By a reset of the function, or where it has none of the whole slot.
   absl::Status Reset();
+  // The kernel has reset a function when it was opened, if it could. If it
+  // could not: with its slot, unless the guest has others of that slot.
+  void ResetAtOpen();
 
  private:
   HostDevice(HostCalls& calls, std::unique_ptr<DeviceHandle> handle,

@@ -3,6 +3,7 @@
 // with its VF token, and attached to the one I/O address space of the guest.
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <thread>
 
@@ -27,9 +28,13 @@ class Iommufd : public AddressSpace {
   ~Iommufd() override { CHECK_EQ(devices(), 0u) << "devices are still open"; }
 
   std::string_view name() const override { return "iommufd"; }
-  void Leave(UniqueFd& fd) {
+  void Leave(UniqueFd& fd, const std::string& bdf) {
     const std::lock_guard lock(mutex_);
-    LeaveLocked(fd, /*counted=*/true);
+    LeaveLocked(fd, &bdf);
+  }
+  bool HasOpen(std::string_view bdf) const {
+    const std::lock_guard lock(mutex_);
+    return std::ranges::count(open_, bdf) > 0;
   }
 
  protected:
@@ -40,7 +45,8 @@ class Iommufd : public AddressSpace {
   std::vector<IovaRange> Ranges() const override { return ranges_; }
 
  private:
-  void LeaveLocked(UniqueFd& fd, bool counted);
+  // With the name of the device, if it had come.
+  void LeaveLocked(UniqueFd& fd, const std::string* bdf);
   absl::Status OpenIommu();
   absl::Status Bind(int fd, const DeviceFacts& device,
                     const TokenDecision& token);
@@ -50,16 +56,25 @@ class Iommufd : public AddressSpace {
   UniqueFd fd_;
   uint32_t ioas_ = 0;
   std::vector<IovaRange> ranges_;
+  std::vector<std::string> open_;
 };
 
 class CdevDevice : public DeviceHandle {
  public:
-  CdevDevice(Iommufd& space, UniqueFd fd) : space_(space), fd_(std::move(fd)) {}
-  ~CdevDevice() override { space_.Leave(fd_); }
+  CdevDevice(Iommufd& space, std::string bdf, UniqueFd fd)
+      : space_(space), bdf_(std::move(bdf)), fd_(std::move(fd)) {}
+  ~CdevDevice() override { space_.Leave(fd_, bdf_); }
   int fd() const override { return fd_.get(); }
+  bool HasOpen(std::string_view bdf) const override {
+    return space_.HasOpen(bdf);
+  }
+  std::vector<int> GroupFiles(std::span<const uint32_t>) const override {
+    return {};
+  }
 
  private:
   Iommufd& space_;
+  const std::string bdf_;
   UniqueFd fd_;
 };
 
@@ -147,20 +162,22 @@ absl::StatusOr<std::unique_ptr<DeviceHandle>> Iommufd::DoOpen(
   absl::Status status = Bind(fd.get(), device, token);
   if (status.ok()) status = Attach(fd.get(), device);
   if (!status.ok()) {
-    LeaveLocked(fd, /*counted=*/false);
+    LeaveLocked(fd, nullptr);
     return status;
   }
-  return std::make_unique<CdevDevice>(*this, std::move(fd));
+  open_.push_back(device.bdf);
+  return std::make_unique<CdevDevice>(*this, device.bdf, std::move(fd));
 }
 
 // KVM holds a reference to the device's own file: while it does, closing the
 // descriptor would not give the device back.
-void Iommufd::LeaveLocked(UniqueFd& fd, bool counted) {
+void Iommufd::LeaveLocked(UniqueFd& fd, const std::string* bdf) {
   if (context_.kvm != nullptr) {
     const absl::Status status = context_.kvm->Remove(fd.get());
     LOG_IF(WARNING, !status.ok()) << "VFIO device: " << status;
   }
-  if (counted) {
+  if (bdf != nullptr) {
+    open_.erase(std::ranges::find(open_, *bdf));
     // The space outlives its devices, unlike a container's: it is emptied, so
     // that the next device finds what is remembered and nothing else.
     RemoveDevice();

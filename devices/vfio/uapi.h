@@ -35,6 +35,10 @@ struct AttachIommufdPt {
 inline constexpr unsigned long kAttachIommufdPt =
     _IO(VFIO_TYPE, VFIO_BASE + 19);
 
+// VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, flags (6.6).
+inline constexpr uint32_t kHotResetById = 1 << 0;
+inline constexpr uint32_t kHotResetOwned = 1 << 1;
+
 // IOMMUFD shares VFIO's ioctl type and numbers its requests from 0x80.
 struct IoasAlloc {
   uint32_t size;

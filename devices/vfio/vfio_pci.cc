@@ -40,6 +40,7 @@ VfioPci::~VfioPci() { VfioPci::Detach(); }
 
 absl::StatusOr<std::unique_ptr<VfioPci>> VfioPci::Create(
     std::unique_ptr<HostDevice> device, GuestMapper& mapper) {
+  device->ResetAtOpen();
   const bool extended =
       device->region(kConfigRegion).size >= pci::kExtendedConfigSize;
   std::vector<std::byte> raw(extended ? pci::kExtendedConfigSize
@@ -162,6 +163,9 @@ void VfioPci::Reset() {
   if (device_ == nullptr) return;
   HideBars();
   interrupts_->Disable();
+  // No DMA from here on, whether it can be reset or not.
+  const std::array<std::byte, 2> off{};
+  device_->WriteConfig(pci::kCommand, off);
   if (const absl::Status status = device_->Reset(); !status.ok()) {
     LOG(WARNING) << status;
   }

@@ -37,7 +37,6 @@ namespace kvmlet::vfio {
 
 class VfioPci : public pci::PciDevice {
  public:
-  // The kernel has reset the device when it was opened.
   static absl::StatusOr<std::unique_ptr<VfioPci>> Create(
       std::unique_ptr<HostDevice> device, GuestMapper& mapper);
   ~VfioPci() override;

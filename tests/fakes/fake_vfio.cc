@@ -198,6 +198,7 @@ int FakeVfio::GetDevice(const File& group, const char* name) {
     }
     const int checked = CheckToken(*device, token);
     if (checked < 0) return checked;
+    opened_by_group_ = true;
     return MakeFile({.kind = Kind::kDevice, .device = device.get()});
   }
   return -ENODEV;

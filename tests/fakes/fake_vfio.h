@@ -31,7 +31,11 @@ struct FakeDevice {
   std::string cdev;
   std::vector<std::byte> config = std::vector<std::byte>(4096);
   std::array<std::vector<std::byte>, 6> bars;
+  // Of a BAR that is larger than the bytes it has; 0 for those of the bytes.
+  std::array<uint64_t, 6> bar_sizes{};
   std::array<bool, 6> mappable{};
+  std::vector<std::byte> rom;
+  int rom_reads = 0;
   std::array<uint32_t, 5> irq_counts{};
   bool no_resize = false;
   uint32_t vectors_left = 4096;  // of the host
@@ -39,7 +43,9 @@ struct FakeDevice {
   std::map<uint32_t, std::vector<int>> irqs;
   int unmask_fd = -1;
   int irq_requests = 0;
+  bool can_reset = true;  // alone
   int resets = 0;
+  int hot_resets = 0;  // with its slot
   bool gone = false;
   // VF tokens: whose function it is, and the physical function's secret.
   FakeDevice* pf = nullptr;
@@ -51,6 +57,8 @@ struct FakeDevice {
 
   void SetConfig(size_t at, uint64_t value, size_t bytes);
   uint64_t GetConfig(size_t at, size_t bytes) const;
+  // The BARs by number, 6 is the ROM and 7 the configuration.
+  const std::vector<std::byte>& Region(uint64_t index) const;
 };
 
 class FakeVfio : public vfio::HostCalls, public AssignedFiles {
@@ -69,6 +77,7 @@ class FakeVfio : public vfio::HostCalls, public AssignedFiles {
   size_t mapped() const { return maps_.size(); }
   std::string last_name;  // of GET_DEVICE_FD, token and all
   uint64_t iova_limit = UINT64_MAX;
+  bool slots_owned = true;      // what iommufd says of all functions of a slot
   size_t map_limit = SIZE_MAX;  // mappings of the container, or IOAS
 
   int Open(const std::string& path) override;
@@ -101,6 +110,9 @@ class FakeVfio : public vfio::HostCalls, public AssignedFiles {
   int GetDevice(const File& group, const char* name);
   int CheckToken(FakeDevice& device, const std::optional<Uuid>& token);
   int DescribeRegion(const FakeDevice& device, uintptr_t argument);
+  std::vector<FakeDevice*> SlotOf(const FakeDevice& device) const;
+  int DescribeHotReset(const FakeDevice& device, uintptr_t argument);
+  int HotReset(const FakeDevice& device, uintptr_t argument);
   int SetIrqs(FakeDevice& device, uintptr_t argument);
   int Map(uint64_t iova, uint64_t size);
   int64_t Unmap(uint64_t iova, uint64_t size);
@@ -111,6 +123,7 @@ class FakeVfio : public vfio::HostCalls, public AssignedFiles {
   std::vector<std::string> log_;
   std::map<uint64_t, uint64_t> maps_;
   int files_ = 0;
+  bool opened_by_group_ = false;
 };
 
 // Remembers what the guest can reach.
@@ -121,6 +134,8 @@ class FakeMapper : public GuestMapper {
   absl::Status UnmapHost(uint32_t mapping) override;
   // Guest address to size, of everything that is mapped.
   std::map<uint64_t, uint64_t> Mapped() const;
+  size_t limit = SIZE_MAX;                // slots that there can be
+  std::map<uint64_t, const void*> hosts;  // by guest address, all ever mapped
 
  private:
   std::map<uint32_t, std::pair<uint64_t, uint64_t>> slots_;

@@ -40,6 +40,11 @@ uint64_t FakeDevice::GetConfig(size_t at, size_t bytes) const {
   return value;
 }
 
+const std::vector<std::byte>& FakeDevice::Region(uint64_t index) const {
+  if (index == 6) return rom;
+  return index == 7 ? config : bars.at(index);
+}
+
 FakeDevice& FakeVfio::AddDevice(std::string bdf, uint32_t group) {
   devices_.push_back(std::make_unique<FakeDevice>());
   FakeDevice& device = *devices_.back();
@@ -83,8 +88,10 @@ int FakeVfio::DescribeRegion(const FakeDevice& device, uintptr_t argument) {
   auto info = Take<vfio_region_info>(argument);
   if (info.index > 7) return -EINVAL;
   info.offset = uint64_t{info.index} << kRegionShift;
-  info.size = info.index < 6 ? device.bars[info.index].size()
-                             : (info.index == 7 ? device.config.size() : 0);
+  info.size = device.Region(info.index).size();
+  if (info.index < 6 && device.bar_sizes[info.index] != 0) {
+    info.size = device.bar_sizes[info.index];
+  }
   info.flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
   if (info.index < 6 && device.mappable[info.index]) {
     info.flags |= VFIO_REGION_INFO_FLAG_MMAP;
@@ -98,7 +105,8 @@ int FakeVfio::DeviceCall(FakeDevice& device, unsigned long request,
   switch (request) {
     case VFIO_DEVICE_GET_INFO: {
       auto info = Take<vfio_device_info>(argument);
-      info.flags = VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET;
+      info.flags = VFIO_DEVICE_FLAGS_PCI;
+      if (device.can_reset) info.flags |= VFIO_DEVICE_FLAGS_RESET;
       info.num_regions = 9;
       info.num_irqs = 5;
       Give(argument, info);
@@ -119,7 +127,11 @@ int FakeVfio::DeviceCall(FakeDevice& device, unsigned long request,
     case VFIO_DEVICE_RESET:
       ++device.resets;
       device.SetConfig(0x44, device.GetConfig(0x44, 1) & ~3u, 1);  // awake
-      return 0;
+      return device.can_reset ? 0 : -EINVAL;
+    case VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
+      return DescribeHotReset(device, argument);
+    case VFIO_DEVICE_PCI_HOT_RESET:
+      return HotReset(device, argument);
     case vfio::kBindIommufd: {
       const auto head = Take<std::array<uint32_t, 2>>(argument);
       log_.push_back(absl::StrCat("BIND ", head[0], " ", head[1]));
@@ -140,6 +152,68 @@ int FakeVfio::DeviceCall(FakeDevice& device, unsigned long request,
     default:
       return -ENOTTY;
   }
+}
+
+// All functions with the same bus and device number.
+std::vector<FakeDevice*> FakeVfio::SlotOf(const FakeDevice& device) const {
+  std::vector<FakeDevice*> slot;
+  for (const auto& other : devices_) {
+    if (other->bdf.substr(0, 10) == device.bdf.substr(0, 10)) {
+      slot.push_back(other.get());
+    }
+  }
+  return slot;
+}
+
+int FakeVfio::DescribeHotReset(const FakeDevice& device, uintptr_t argument) {
+  auto head = Take<vfio_pci_hot_reset_info>(argument);
+  const std::vector<FakeDevice*> slot = SlotOf(device);
+  const size_t room =
+      (head.argsz - sizeof head) / sizeof(vfio_pci_dependent_device);
+  head.count = static_cast<uint32_t>(slot.size());
+  if (!opened_by_group_) {
+    head.flags = vfio::kHotResetById | (slots_owned ? vfio::kHotResetOwned : 0);
+  }
+  Give(argument, head);
+  if (room < slot.size()) return -ENOSPC;
+  for (size_t i = 0; i < slot.size(); ++i) {
+    const auto number = [&](size_t at, size_t size) {
+      return std::stoul(slot[i]->bdf.substr(at, size), nullptr, 16);
+    };
+    const vfio_pci_dependent_device one{
+        .group_id = slot[i]->group,
+        .segment = static_cast<uint16_t>(number(0, 4)),
+        .bus = static_cast<uint8_t>(number(5, 2)),
+        .devfn = static_cast<uint8_t>(number(8, 2) << 3 | number(11, 1))};
+    Give(argument + sizeof head + i * sizeof one, one);
+  }
+  return 0;
+}
+
+// drivers/vfio/pci/vfio_pci_core.c, vfio_pci_ioctl_pci_hot_reset(): all of the
+// groups and no others, or, without groups, none.
+int FakeVfio::HotReset(const FakeDevice& device, uintptr_t argument) {
+  const auto head = Take<vfio_pci_hot_reset>(argument);
+  const std::vector<FakeDevice*> slot = SlotOf(device);
+  if (head.count > slot.size()) return -EINVAL;
+  if (opened_by_group_ == (head.count == 0)) return -EINVAL;
+  std::vector<uint32_t> groups;
+  for (uint32_t i = 0; i < head.count; ++i) {
+    const auto fd = Take<int32_t>(argument + sizeof head + i * sizeof(int32_t));
+    const auto file = files_by_fd_.find(fd);
+    if (file == files_by_fd_.end() || file->second.kind != Kind::kGroup) {
+      return -EBADF;
+    }
+    groups.push_back(file->second.group);
+  }
+  for (const FakeDevice* one : slot) {
+    const bool owned = opened_by_group_
+                           ? std::ranges::count(groups, one->group) > 0
+                           : slots_owned;
+    if (!owned) return -EINVAL;
+  }
+  for (FakeDevice* one : slot) ++one->hot_resets;
+  return 0;
 }
 
 // drivers/vfio/pci/vfio_pci_intrs.c: one of INTx, MSI and MSI-X at a time, and
@@ -179,11 +253,12 @@ int FakeVfio::SetIrqs(FakeDevice& device, uintptr_t argument) {
 }
 
 ssize_t FakeVfio::Read(int fd, std::span<std::byte> data, uint64_t offset) {
-  const FakeDevice& device = *files_by_fd_.at(fd).device;
+  FakeDevice& device = *files_by_fd_.at(fd).device;
   if (device.gone) return -EIO;
   const uint64_t region = offset >> kRegionShift;
   const uint64_t at = offset & ((1ull << kRegionShift) - 1);
-  const auto& bytes = region == 7 ? device.config : device.bars.at(region);
+  if (region == 6) ++device.rom_reads;
+  const auto& bytes = device.Region(region);
   if (at > bytes.size() || data.size() > bytes.size() - at) return -EINVAL;
   std::memcpy(data.data(), bytes.data() + at, data.size());
   return static_cast<ssize_t>(data.size());
@@ -196,6 +271,7 @@ ssize_t FakeVfio::Write(int fd, std::span<const std::byte> data,
   const uint64_t region = offset >> kRegionShift;
   const uint64_t at = offset & ((1ull << kRegionShift) - 1);
   if (region == 7 && device.on_config_write) device.on_config_write(at, data);
+  if (region == 6) return -EINVAL;
   auto& bytes = region == 7 ? device.config : device.bars.at(region);
   if (at > bytes.size() || data.size() > bytes.size() - at) return -EINVAL;
   std::memcpy(bytes.data() + at, data.data(), data.size());
@@ -206,13 +282,18 @@ int FakeVfio::MapOver(void* at, size_t size, int protection, int /*fd*/,
                       uint64_t offset) {
   log_.push_back(absl::StrFormat("MMAP %d %#x+%#x", offset >> kRegionShift,
                                  offset & ((1ull << kRegionShift) - 1), size));
-  void* const got = ::mmap(at, size, protection,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  void* const got =
+      ::mmap(at, size, protection,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
   return got == MAP_FAILED ? -errno : 0;
 }
 
 absl::StatusOr<uint32_t> FakeMapper::MapHost(uint64_t guest, uint64_t size,
-                                             const void* /*host*/) {
+                                             const void* host) {
+  if (slots_.size() >= limit) {
+    return absl::ResourceExhaustedError("no memory slot is left");
+  }
+  hosts[guest] = host;
   slots_[next_] = {guest, size};
   return next_++;
 }
