@@ -151,6 +151,9 @@ absl::Status CheckVfio(const VmConfig& config, const VfioConfig& vfio) {
         "--vfio: vf-token=, vf-token-file= and vf-token-fd= exclude each "
         "other; give one");
   }
+  if (!vfio.rom && !vfio.rom_file.empty()) {
+    return Wrong("--vfio: rom=off and romfile= exclude each other; give one");
+  }
   const auto same = [&vfio](const VfioConfig& other) {
     return other.device == vfio.device && other.vf == vfio.vf;
   };

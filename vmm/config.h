@@ -87,6 +87,8 @@ struct VfioConfig {
   std::string vf_token_file;
   int vf_token_fd = -1;
   bool iommufd = false;  // the newer of the kernel's interfaces
+  bool rom = true;       // the guest finds the expansion ROM
+  std::string rom_file;  // in place of the device's own
 };
 
 enum class SerialKind { kStdio, kFile, kUnix, kPty, kNull };

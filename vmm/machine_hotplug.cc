@@ -76,7 +76,9 @@ absl::Status Machine::PlugDevice(const PlugRequest& request) {
                    .id = request.id,
                    .vf_token = request.vf_token,
                    .vf_token_file = request.vf_token_file,
-                   .iommufd = request.iommufd}};
+                   .iommufd = request.iommufd,
+                   .rom = request.rom,
+                   .rom_file = request.rom_file}};
   KVMLET_RETURN_IF_ERROR(checked.Validate());
   if (passthrough_ == nullptr) {
     // The vCPUs look for it when they hit what the host cannot reach.

@@ -160,22 +160,24 @@ absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::Open(
     const std::lock_guard lock(mutex_);
     devices_.push_back(std::move(kept));
   }
-  auto function = MakeFunction(device, *std::move(handle), bdf);
+  auto function = MakeFunction(device, *std::move(handle), config);
   if (!function.ok()) Forget(config.id);
   return function;
 }
 
 absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::MakeFunction(
     Device& device, std::unique_ptr<vfio::DeviceHandle> handle,
-    const std::string& bdf) {
+    const VfioConfig& config) {
   KVMLET_ASSIGN_OR_RETURN(
-      auto host,
-      vfio::HostDevice::Create(vfio::LinuxCalls(), std::move(handle), bdf));
+      auto host, vfio::HostDevice::Create(vfio::LinuxCalls(), std::move(handle),
+                                          device.bdf));
   KVMLET_ASSIGN_OR_RETURN(device.request, EventFd::Create());
   KVMLET_ASSIGN_OR_RETURN(device.error, EventFd::Create());
   KVMLET_RETURN_IF_ERROR(Watch(device, *host));
-  KVMLET_ASSIGN_OR_RETURN(auto function,
-                          vfio::VfioPci::Create(std::move(host), context_.vm));
+  KVMLET_ASSIGN_OR_RETURN(
+      auto function,
+      vfio::VfioPci::Create(std::move(host), context_.vm,
+                            {.shown = config.rom, .file = config.rom_file}));
   const std::lock_guard lock(mutex_);
   device.function = function.get();
   return function;

@@ -102,7 +102,7 @@ class Passthrough {
   Device* Find(std::string_view id);
   absl::StatusOr<std::unique_ptr<pci::PciDevice>> MakeFunction(
       Device& device, std::unique_ptr<vfio::DeviceHandle> handle,
-      const std::string& bdf);
+      const VfioConfig& config);
   absl::Status Watch(Device& device, vfio::HostDevice& host);
   void OnRequest(Device& device);
   void OnError(Device& device);

@@ -34,8 +34,8 @@ struct PciAddress {
   friend bool operator==(const PciAddress&, const PciAddress&) = default;
 };
 
-// One memory BAR. The size is a power of two, at least 16; the root bus places
-// it at a multiple of its size.
+// One memory BAR, or the expansion ROM (kRomBar). The size is a power of two,
+// at least 16; the root bus places it at a multiple of its size.
 struct BarSpec {
   uint8_t index = 0;  // a 64-bit one takes index + 1 as well
   uint64_t size = 0;

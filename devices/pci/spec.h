@@ -14,6 +14,7 @@ inline constexpr uint16_t kExtendedConfigSize = 4096;
 inline constexpr uint32_t kMaxDevices = 32;
 inline constexpr uint32_t kMaxFunctions = 8;
 inline constexpr uint8_t kMaxBars = 6;
+inline constexpr uint8_t kRomBar = 6;  // the expansion ROM, among the BARs
 
 // Type 0 configuration space header, PCI 3.0 section 6.1.
 inline constexpr uint16_t kVendorId = 0x00;
@@ -27,6 +28,7 @@ inline constexpr uint16_t kHeaderType = 0x0e;
 inline constexpr uint16_t kBar0 = 0x10;
 inline constexpr uint16_t kSubsystemVendorId = 0x2c;
 inline constexpr uint16_t kSubsystemId = 0x2e;
+inline constexpr uint16_t kExpansionRom = 0x30;
 inline constexpr uint16_t kCapabilityPointer = 0x34;
 inline constexpr uint16_t kInterruptLine = 0x3c;
 inline constexpr uint16_t kInterruptPin = 0x3d;
@@ -53,6 +55,10 @@ inline constexpr uint32_t kBarIo = 1 << 0;
 inline constexpr uint32_t kBar64Bit = 1 << 2;
 inline constexpr uint32_t kBarPrefetchable = 1 << 3;
 inline constexpr uint32_t kBarAddressMask = 0xfffffff0;
+
+// Expansion ROM base address register, section 6.2.5.2.
+inline constexpr uint32_t kRomEnable = 1 << 0;
+inline constexpr uint32_t kRomAddressMask = 0xfffff800;
 
 // Capability identifiers.
 inline constexpr uint8_t kCapabilityVendor = 0x09;

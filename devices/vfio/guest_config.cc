@@ -18,7 +18,6 @@ using pci::kFirstExtendedCapability;
 
 constexpr uint16_t kBist = 0x0f;
 constexpr uint16_t kBarsEnd = 0x28;
-constexpr uint16_t kRom = 0x30;
 
 // Capabilities that a guest can use. The kernel hides some more.
 bool IsPassed(uint8_t id) {
@@ -105,7 +104,7 @@ void GuestConfig::FilterHeader() {
   Set(pci::kHeaderType, Get(pci::kHeaderType, 1) & 0x7f, 1);
   Set(kBist, 0, 1);
   for (size_t at = pci::kBar0; at < kBarsEnd; at += 4) Set(at, 0, 4);
-  Set(kRom, 0, 4);
+  Set(pci::kExpansionRom, 0, 4);
   Own(pci::kInterruptLine, 2);
   Allow(pci::kInterruptLine, 0xff, 1);
 }
@@ -269,13 +268,18 @@ void GuestConfig::Write(uint16_t offset, std::span<const std::byte> data,
 }
 
 void GuestConfig::AddBar(const pci::BarSpec& bar) {
-  const size_t at = pci::kBar0 + bar.index * 4u;
   const uint64_t mask = ~(bar.size - 1);
+  if (bar.index == pci::kRomBar) {
+    return Allow(pci::kExpansionRom,
+                 (mask & pci::kRomAddressMask) | pci::kRomEnable, 4);
+  }
+  const size_t at = pci::kBar0 + bar.index * 4u;
   Allow(at, mask & pci::kBarAddressMask, 4);
   if (bar.is_64bit) Allow(at + 4, mask >> 32, 4);
 }
 
 void GuestConfig::SetBar(const pci::BarSpec& bar, uint64_t address) {
+  if (bar.index == pci::kRomBar) return Set(pci::kExpansionRom, address, 4);
   const size_t at = pci::kBar0 + bar.index * 4u;
   uint64_t type = bar.prefetchable ? pci::kBarPrefetchable : 0;
   if (bar.is_64bit) type |= pci::kBar64Bit;
@@ -284,9 +288,16 @@ void GuestConfig::SetBar(const pci::BarSpec& bar, uint64_t address) {
 }
 
 uint64_t GuestConfig::BarAddress(const pci::BarSpec& bar) const {
+  if (bar.index == pci::kRomBar) {
+    return Get(pci::kExpansionRom, 4) & pci::kRomAddressMask;
+  }
   const auto at = static_cast<uint16_t>(pci::kBar0 + bar.index * 4);
   const uint64_t all = Get(at, bar.is_64bit ? 8 : 4);
   return all & ~uint64_t{0xf};
+}
+
+bool GuestConfig::RomEnabled() const {
+  return (Get(pci::kExpansionRom, 4) & pci::kRomEnable) != 0;
 }
 
 }  // namespace kvmlet::vfio

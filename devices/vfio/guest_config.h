@@ -44,6 +44,8 @@ class GuestConfig {
   void AddBar(const pci::BarSpec& bar);
   void SetBar(const pci::BarSpec& bar, uint64_t address);
   uint64_t BarAddress(const pci::BarSpec& bar) const;
+  // Whether the guest has switched the expansion ROM on.
+  bool RomEnabled() const;
 
   // The state to come back to at a reset of the machine.
   void Seal() { initial_ = values_; }

@@ -17,8 +17,6 @@ namespace {
 
 using pci::BarSpec;
 
-constexpr uint64_t kLargestBar = 1ull << 46;
-constexpr uint64_t kLeastBar = 16;
 constexpr uint64_t kPowerStateMask = 3;
 constexpr uint16_t kPowerControl = 4;  // PMCSR, from the capability's start
 
@@ -37,91 +35,6 @@ VfioPci::VfioPci(std::unique_ptr<HostDevice> device, GuestMapper& mapper,
       config_(raw) {}
 
 VfioPci::~VfioPci() { VfioPci::Detach(); }
-
-absl::StatusOr<std::unique_ptr<VfioPci>> VfioPci::Create(
-    std::unique_ptr<HostDevice> device, GuestMapper& mapper) {
-  device->ResetAtOpen();
-  const bool extended =
-      device->region(kConfigRegion).size >= pci::kExtendedConfigSize;
-  std::vector<std::byte> raw(extended ? pci::kExtendedConfigSize
-                                      : pci::kConfigSize);
-  for (size_t at = 0; at < raw.size(); at += 4) {
-    device->ReadConfig(at, std::span(raw).subspan(at, 4));
-  }
-  if (LoadLe(std::span(raw).first(2)) == 0xffff) {
-    return OsRefused(
-        EIO, absl::StrCat(device->name(), ": the device does not answer"));
-  }
-  std::unique_ptr<VfioPci> function(
-      new VfioPci(std::move(device), mapper, raw));
-  KVMLET_RETURN_IF_ERROR(function->FindBars(raw));
-  KVMLET_RETURN_IF_ERROR(function->FindMsix());
-  KVMLET_RETURN_IF_ERROR(function->MapBars());
-  return function;
-}
-
-absl::Status VfioPci::FindBars(std::span<const std::byte> raw) {
-  for (uint8_t i = 0; i < pci::kMaxBars; ++i) {
-    const uint64_t size = device_->region(i).size;
-    const auto at = static_cast<size_t>(pci::kBar0 + i * 4);
-    const uint64_t low = LoadLe(raw.subspan(at, 4));
-    // The guest has no I/O ports behind PCI; devices do without theirs.
-    if (size == 0 || (low & pci::kBarIo) != 0) continue;
-    const bool wide = (low & pci::kBar64Bit) != 0;
-    if ((size & (size - 1)) != 0 || size < kLeastBar || size > kLargestBar ||
-        (wide && i + 1 == pci::kMaxBars) || (!wide && size > UINT32_MAX)) {
-      return BadInput(absl::StrCat(name_, ": BAR ", i, " of ", size,
-                                   " bytes is none that PCI allows"));
-    }
-    bars_.push_back({.index = i,
-                     .size = size,
-                     .is_64bit = wide,
-                     .prefetchable = (low & pci::kBarPrefetchable) != 0});
-    config_.AddBar(bars_.back());
-    if (wide) ++i;
-  }
-  return absl::OkStatus();
-}
-
-absl::Status VfioPci::FindMsix() {
-  const uint16_t at = config_.msix();
-  if (at == 0) return absl::OkStatus();
-  const uint64_t control = config_.Get(static_cast<uint16_t>(at + 2), 2);
-  const uint64_t table = config_.Get(static_cast<uint16_t>(at + 4), 4);
-  const uint64_t pba = config_.Get(static_cast<uint16_t>(at + 8), 4);
-  Msix place{.bar = static_cast<uint8_t>(table & 7),
-             .table = table & ~uint64_t{7},
-             .pba = pba & ~uint64_t{7},
-             .vectors = static_cast<uint16_t>((control & 0x7ff) + 1)};
-  const BarSpec* const bar = FindBar(place.bar);
-  const uint64_t table_bytes = uint64_t{place.vectors} * pci::kMsixEntrySize;
-  const bool inside = bar != nullptr && table_bytes <= bar->size &&
-                      place.table <= bar->size - table_bytes;
-  if (!inside) {
-    return BadInput(absl::StrCat(name_, ": its MSI-X table lies in no BAR"));
-  }
-  // Pending bits in another BAR are the device's own, and always zero.
-  if ((pba & 7) != place.bar) place.pba = bar->size;
-  msix_place_ = place;
-  return absl::OkStatus();
-}
-
-std::vector<Area> VfioPci::MsixAreas(uint8_t bar) const {
-  if (!msix_place_ || msix_place_->bar != bar) return {};
-  const uint64_t pba_bytes = (msix_place_->vectors + 63u) / 64 * 8;
-  return {{msix_place_->table,
-           uint64_t{msix_place_->vectors} * pci::kMsixEntrySize},
-          {msix_place_->pba, pba_bytes}};
-}
-
-absl::Status VfioPci::MapBars() {
-  for (const BarSpec& bar : bars_) {
-    KVMLET_ASSIGN_OR_RETURN(
-        places_[bar.index].mapped,
-        MappedBar::Create(*device_, bar.index, MsixAreas(bar.index), mapper_));
-  }
-  return absl::OkStatus();
-}
 
 const BarSpec* VfioPci::FindBar(uint8_t index) const {
   const auto bar = std::ranges::find(bars_, index, &BarSpec::index);
@@ -309,6 +222,7 @@ std::optional<uint64_t> VfioPci::DecodedBar(uint8_t index) const {
   const BarSpec* const bar = FindBar(index);
   if (bar == nullptr || power_state_ != 0) return std::nullopt;
   if ((command_ & pci::kCommandMemory) == 0) return std::nullopt;
+  if (index == pci::kRomBar && !config_.RomEnabled()) return std::nullopt;
   return config_.BarAddress(*bar);
 }
 
@@ -323,6 +237,7 @@ void VfioPci::ReadBar(uint8_t index, uint64_t offset,
   const std::shared_lock lock(life_);
   FillOnes(data);
   if (device_ == nullptr) return;
+  if (index == pci::kRomBar) return rom_->Read(*device_, offset, data);
   if (InMsix(index, offset)) {
     return msix_->ReadTable(offset - msix_place_->table, data);
   }
@@ -336,7 +251,7 @@ void VfioPci::ReadBar(uint8_t index, uint64_t offset,
 void VfioPci::WriteBar(uint8_t index, uint64_t offset,
                        std::span<const std::byte> data) {
   const std::shared_lock lock(life_);
-  if (device_ == nullptr) return;
+  if (device_ == nullptr || index == pci::kRomBar) return;
   if (!InMsix(index, offset)) {
     return device_->WriteRegion(index, offset, data);
   }
@@ -347,14 +262,14 @@ void VfioPci::WriteBar(uint8_t index, uint64_t offset,
 
 void VfioPci::OnBarMapped(uint8_t index, uint64_t address) {
   const std::shared_lock lock(life_);
-  if (device_ == nullptr) return;
+  if (device_ == nullptr || index == pci::kRomBar) return;
   places_[index].address = address;
   ShowBars();
 }
 
 void VfioPci::OnBarUnmapped(uint8_t index) {
   const std::shared_lock lock(life_);
-  if (device_ == nullptr) return;
+  if (device_ == nullptr || index == pci::kRomBar) return;
   places_[index].address.reset();
   const absl::Status status = places_[index].mapped->Unmap();
   if (!status.ok()) log_.Warn(status.ToString());
@@ -362,6 +277,7 @@ void VfioPci::OnBarUnmapped(uint8_t index) {
 
 void VfioPci::ShowBars() {
   for (const BarSpec& spec : bars_) {
+    if (spec.index == pci::kRomBar) continue;
     const Bar& bar = places_[spec.index];
     if (!bar.address || bar.mapped->slots() > 0) continue;
     if (!DecodedBar(spec.index)) continue;

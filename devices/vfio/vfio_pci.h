@@ -30,6 +30,7 @@
 #include "devices/vfio/host_device.h"
 #include "devices/vfio/interrupts.h"
 #include "devices/vfio/mapped_bar.h"
+#include "devices/vfio/rom.h"
 #include "vmm/base/log_limiter.h"
 #include "vmm/bus/guest_mapper.h"
 
@@ -38,7 +39,8 @@ namespace kvmlet::vfio {
 class VfioPci : public pci::PciDevice {
  public:
   static absl::StatusOr<std::unique_ptr<VfioPci>> Create(
-      std::unique_ptr<HostDevice> device, GuestMapper& mapper);
+      std::unique_ptr<HostDevice> device, GuestMapper& mapper,
+      const RomSource& rom);
   ~VfioPci() override;
 
   std::string_view name() const override { return name_; }
@@ -77,6 +79,7 @@ class VfioPci : public pci::PciDevice {
   absl::Status FindBars(std::span<const std::byte> raw);
   absl::Status FindMsix();
   absl::Status MapBars();
+  absl::Status FindRom(const RomSource& source);
   const pci::BarSpec* FindBar(uint8_t index) const;
   std::vector<Area> MsixAreas(uint8_t bar) const;
 
@@ -99,6 +102,7 @@ class VfioPci : public pci::PciDevice {
   std::unique_ptr<HostDevice> device_;  // null when detached
   GuestConfig config_;
   std::vector<pci::BarSpec> bars_;
+  std::unique_ptr<Rom> rom_;  // null without one
   std::optional<Msix> msix_place_;
   uint16_t command_ = 0;  // as the device has it
   uint8_t power_state_ = 0;

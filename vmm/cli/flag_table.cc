@@ -106,6 +106,8 @@ constexpr KeySpec kVfioKeys[] = {
     {"vf-token", "UUID", "the same, for all who can list processes to see", ""},
     {"vf", "INDEX", "which virtual function of broker:PATH", ""},
     {"iommufd", "", "use /dev/iommu and the device's own file", ""},
+    {"rom", "on|off", "its expansion ROM is there (default: on)", "on off"},
+    {"romfile", "PATH", "what is there in place of its own ROM", "@file"},
     {"id", "NAME", "its name in QMP (default: vfio0, vfio1, ...)", ""},
 };
 

@@ -252,6 +252,9 @@ absl::StatusOr<std::vector<VfioConfig>> ParseVfio(std::string_view text) {
   KVMLET_RETURN_IF_ERROR(
       TakeInt(spec, "vf-token-fd", 0, kHighestFd, vfio.vf_token_fd));
   KVMLET_ASSIGN_OR_RETURN(vfio.iommufd, spec.TakeBool("iommufd"));
+  KVMLET_ASSIGN_OR_RETURN(const auto rom, spec.TakeOptionalBool("rom"));
+  vfio.rom = rom.value_or(true);
+  KVMLET_ASSIGN_OR_RETURN(vfio.rom_file, TakeText(spec, "romfile"));
   KVMLET_ASSIGN_OR_RETURN(const std::optional<uint64_t> vf,
                           spec.TakeNumber("vf", 0, kMostVfs));
   if (vf) vfio.vf = static_cast<uint32_t>(*vf);

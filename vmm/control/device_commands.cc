@@ -22,7 +22,9 @@ absl::StatusOr<Json> Add(MachineControl& machine,
       .vf = std::nullopt,
       .vf_token = arguments.MaybeString("vf-token").value_or(""),
       .vf_token_file = arguments.MaybeString("vf-token-file").value_or(""),
-      .iommufd = arguments.MaybeBoolean("iommufd").value_or(false)};
+      .iommufd = arguments.MaybeBoolean("iommufd").value_or(false),
+      .rom = arguments.MaybeUnsigned("rombar").value_or(1) != 0,
+      .rom_file = arguments.MaybeString("romfile").value_or("")};
   if (request.driver != "vfio-pci") {
     return absl::InvalidArgumentError(
         absl::StrCat("'", request.driver,
@@ -50,7 +52,9 @@ void RegisterDeviceCommands(QmpRegistry& registry, MachineControl& machine) {
        {.name = "vf", .type = QmpType::kUnsigned, .optional = true},
        {.name = "vf-token", .type = QmpType::kString, .optional = true},
        {.name = "vf-token-file", .type = QmpType::kString, .optional = true},
-       {.name = "iommufd", .type = QmpType::kBoolean, .optional = true}},
+       {.name = "iommufd", .type = QmpType::kBoolean, .optional = true},
+       {.name = "rombar", .type = QmpType::kUnsigned, .optional = true},
+       {.name = "romfile", .type = QmpType::kString, .optional = true}},
       [&machine](const QmpArguments& arguments) {
         return Add(machine, arguments);
       });

@@ -56,6 +56,8 @@ struct PlugRequest {
   std::string vf_token;
   std::string vf_token_file;
   bool iommufd = false;
+  bool rom = true;
+  std::string rom_file;
 };
 
 class QomObjects;

@@ -154,9 +154,40 @@ check_killed() {
     assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
 }
 
+# An expansion ROM from a file, as the guest reads it; and none.
+check_rom() {
+    needs_vfio
+    bind_to "$NVME" vfio-pci
+    /usr/bin/python3 -IS - <<'PYTHON'
+import os
+rom = bytearray(os.urandom(4096))
+rom[0:3] = b"\x55\xaa\x08"
+rom[0x18:0x1a] = b"\x1c\x00"
+# PCIR, identifiers, no list, 24 bytes, class, 8 units of 512 bytes; the last image.
+rom[0x1c:0x34] = b"PCIR" + bytes(6) + b"\x18\x00\x00\x02\x08\x01\x08\x00" + bytes(2) + b"\x00\x80" + bytes(2)
+open("rom", "wb").write(rom)
+PYTHON
+    assert_equal "bytes of the ROM" "$(wc -c <rom)" 4096
+    # shellcheck disable=SC2016 # the guest's variable
+    local text='until [ -b /dev/nvme0n1 ]; do usleep 100000; done
+        device=$(readlink -f /sys/bus/pci/drivers/nvme/0*)
+        if [ -e $device/rom ]; then
+            echo 1 >$device/rom; md5sum <$device/rom | sed "s/^/ROM /"
+        else
+            echo NONE
+        fi'
+    guest "$text" --vfio "$NVME,romfile=rom" --memory "$MEMORY"
+    assert_status 0
+    assert_grep "^ROM $(md5sum <rom | cut -d ' ' -f 1)"
+    guest "$text" --vfio "$NVME,rom=off" --memory "$MEMORY"
+    assert_status 0
+    assert_grep '^NONE'
+}
+
 run_test network check_network
 both_test two-guests check_two_guests
 both_test nvme check_nvme
 long_test nvme-reboot check_reboot
 long_test nvme-pin check_pin
 long_test killed check_killed
+long_test rom check_rom

@@ -52,8 +52,8 @@ class VfioFixture : public ::testing::Test {
     return *HostDevice::Create(kernel_, *std::move(handle), device.bdf);
   }
   absl::StatusOr<std::unique_ptr<VfioPci>> Create(
-      const fakes::FakeDevice& device) {
-    return VfioPci::Create(OpenHost(device), mapper_);
+      const fakes::FakeDevice& device, const RomSource& rom = {}) {
+    return VfioPci::Create(OpenHost(device), mapper_, rom);
   }
 
   uint64_t ReadMmio(uint64_t address, size_t width) {

@@ -62,7 +62,7 @@ class Harness {
     CHECK(handle.ok()) << handle.status();
     auto host = HostDevice::Create(kernel_, *std::move(handle), "0000:01:10.0");
     CHECK(host.ok()) << host.status();
-    auto function = VfioPci::Create(*std::move(host), mapper_);
+    auto function = VfioPci::Create(*std::move(host), mapper_, {});
     if (!function.ok()) return;  // a device that PCI does not allow
     function_ = function->get();
     const pci::PciWindows windows{*AddressRange::Make(kEcam, 0x10000000),

@@ -52,8 +52,9 @@ constexpr char kEverything[] = R"({
   "disk": [{"path": "a,b=c.img", "ro": true, "queues": 2}, "b.img,direct"],
   "net": [{"passt": true, "mac": "52:54:00:00:00:01"}, {"tap": "t", "vhost":
   false}], "virtio-mem": [{"id": "m", "max":
-  "8G", "size": "1G"}], "vfio": ["01:10.0,iommufd", {"device": "02:00.0",
-  "vf-token-file": "t", "iommufd": true, "id": "x"}], "rng": false,
+  "8G", "size": "1G"}], "vfio": ["01:10.0,iommufd", {"device":
+  "02:00.0", "romfile": "r",
+  "vf-token-file": "t", "iommufd": true}], "rng": false,
   "console": true, "vsock": {"cid": 5},
   "balloon": {"reporting": true, "stats": 3},
   "pmem": [{"file": "a,b.img", "ro": true}],
@@ -98,6 +99,8 @@ void ExpectSameDevices(const VmConfig& a, const VmConfig& b) {
   EXPECT_EQ(a.vfio[0].device, b.vfio[0].device);
   EXPECT_EQ(a.vfio[1].vf_token_file, b.vfio[1].vf_token_file);
   EXPECT_TRUE(a.vfio[1].iommufd && b.vfio[1].iommufd);
+  EXPECT_EQ(a.vfio[1].rom_file, "r");
+  EXPECT_EQ(a.vfio[1].rom_file, b.vfio[1].rom_file);
   EXPECT_EQ(a.vfio[1].id, b.vfio[1].id);
 }
 
@@ -150,7 +153,7 @@ TEST_F(ConfigFileTest, EveryFlagMeansWhatItMeansOnTheCommandLine) {
                             "--net=tap=t,vhost=off",
                             "--virtio-mem=id=m,max=8G,size=1G",
                             "--vfio=01:10.0,iommufd",
-                            "--vfio=02:00.0,vf-token-file=t,iommufd,id=x",
+                            "--vfio=02:00.0,romfile=r,vf-token-file=t,iommufd",
                             "--norng",
                             "--console",
                             "--vsock=cid=5",

@@ -235,6 +235,16 @@ TEST(RunFlagsTest, PassedThroughDevices) {
   EXPECT_EQ(config->vfio[1].id, "nic");
 }
 
+TEST(RunFlagsTest, ExpansionRomOfAPassedThroughDevice) {
+  const auto config = ParseWith({"--vfio", "01:00.0,romfile=/a/b", "--vfio",
+                                 "02:00.0,rom=off", "--vfio", "03:00.0"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->vfio[0].rom_file, "/a/b");
+  EXPECT_FALSE(config->vfio[1].rom);
+  EXPECT_TRUE(config->vfio[0].rom && config->vfio[2].rom);
+  EXPECT_FALSE(ParseWith({"--vfio", "01:00.0,rom=off,romfile=/a/b"}).ok());
+}
+
 TEST(RunFlagsTest, DevicesThatASchedulerAssigned) {
   ASSERT_EQ(::setenv("PCIDEVICE_TEST", "0000:01:10.0,0000:01:10.2", 1), 0);
   const auto config = ParseWith({"--vfio", "env:PCIDEVICE_TEST"});

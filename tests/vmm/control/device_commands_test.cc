@@ -34,7 +34,9 @@ TEST_F(DeviceCommandsTest, AddTakesWhatVfioTakes) {
                                           {"host", "broker:sock"},
                                           {"vf", 3u},
                                           {"vf-token-file", "secret"},
-                                          {"iommufd", true}}),
+                                          {"iommufd", true},
+                                          {"rombar", 0u},
+                                          {"romfile", "r"}}),
             Json::object());
   ASSERT_EQ(machine_.plugged.size(), 1u);
   const PlugRequest& request = machine_.plugged[0];
@@ -44,6 +46,8 @@ TEST_F(DeviceCommandsTest, AddTakesWhatVfioTakes) {
   EXPECT_EQ(request.vf_token, "");
   EXPECT_EQ(request.vf_token_file, "secret");
   EXPECT_TRUE(request.iommufd);
+  EXPECT_FALSE(request.rom);
+  EXPECT_EQ(request.rom_file, "r");
 }
 
 TEST_F(DeviceCommandsTest, AddRefusesWhatCannotBeAdded) {
