@@ -156,6 +156,8 @@ absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::Open(
   device.bdf = bdf;
   device.space = space;
   ++space->devices;
+  // IOMMUFD maps memory only.
+  if (!space->iommufd) peers_.AddDevice(*space->space);
   {
     const std::lock_guard lock(mutex_);
     devices_.push_back(std::move(kept));
@@ -176,7 +178,7 @@ absl::StatusOr<std::unique_ptr<pci::PciDevice>> Passthrough::MakeFunction(
   KVMLET_RETURN_IF_ERROR(Watch(device, *host));
   KVMLET_ASSIGN_OR_RETURN(
       auto function,
-      vfio::VfioPci::Create(std::move(host), context_.vm,
+      vfio::VfioPci::Create(std::move(host), peers_,
                             {.shown = config.rom, .file = config.rom_file}));
   const std::lock_guard lock(mutex_);
   device.function = function.get();
@@ -211,6 +213,7 @@ void Passthrough::Forget(std::string_view id) {
                   [device](const auto& d) { return d.get() == device; });
   }
   --space->devices;
+  if (!space->iommufd) peers_.RemoveDevice(*space->space);
   DropIfIdle(space);
 }
 

@@ -30,6 +30,7 @@
 #include "vmm/kvm/kvm_vfio.h"
 #include "vmm/kvm/kvm_vm.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/peer_map.h"
 
 namespace kvmlet {
 
@@ -87,7 +88,8 @@ class Passthrough {
     std::optional<EventFd> request;     // the host wants it back
     std::optional<EventFd> error;
   };
-  explicit Passthrough(const Context& context) : context_(context) {}
+  explicit Passthrough(const Context& context)
+      : context_(context), peers_(context.vm) {}
   // The device itself, and the address space it is in.
   absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> OpenHere(
       const VfioConfig& config, std::string& bdf, Space*& space);
@@ -108,6 +110,7 @@ class Passthrough {
   void OnError(Device& device);
 
   const Context context_;
+  PeerMap peers_;
   std::unique_ptr<KvmVfio> kvm_;
   // One for all devices that are opened here, and one for each that comes from
   // a broker, in its container.

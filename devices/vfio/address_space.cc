@@ -30,7 +30,9 @@ uint64_t AddressSpace::mapped_bytes() const {
 
 uint64_t AddressSpace::Total() const {
   uint64_t total = 0;
-  for (const auto& [iova, mapping] : mappings_) total += mapping.size;
+  for (const auto& [iova, mapping] : mappings_) {
+    if (mapping.pages == Pages::kLocked) total += mapping.size;
+  }
   return total;
 }
 
@@ -55,7 +57,8 @@ absl::Status AddressSpace::MapNow(uint64_t iova, const Mapping& mapping) {
                               .locked_need = Total()});
 }
 
-absl::Status AddressSpace::Map(uint64_t iova, uint64_t size, const void* host) {
+absl::Status AddressSpace::Map(uint64_t iova, uint64_t size, const void* host,
+                               Pages pages) {
   CHECK(size > 0 && size - 1 <= UINT64_MAX - iova);
   const std::lock_guard lock(mutex_);
   const auto after = mappings_.upper_bound(iova);
@@ -67,7 +70,8 @@ absl::Status AddressSpace::Map(uint64_t iova, uint64_t size, const void* host) {
     return absl::AlreadyExistsError(absl::StrFormat(
         "devices reach something at address %#x already", iova));
   }
-  const auto [it, added] = mappings_.try_emplace(iova, Mapping{size, host});
+  const auto [it, added] =
+      mappings_.try_emplace(iova, Mapping{size, host, pages});
   if (devices_ == 0) return absl::OkStatus();
   absl::Status status = MapNow(iova, it->second);
   if (!status.ok()) mappings_.erase(it);
@@ -92,7 +96,7 @@ absl::Status AddressSpace::AddDevice() {
   if (devices_++ > 0) return absl::OkStatus();
   for (auto it = mappings_.begin(); it != mappings_.end(); ++it) {
     absl::Status status = MapNow(it->first, it->second);
-    if (status.ok()) continue;
+    if (status.ok() || it->second.pages == Pages::kDevice) continue;
     while (it != mappings_.begin()) {
       --it;
       DoUnmap(it->first, it->second.size);

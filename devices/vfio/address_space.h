@@ -70,14 +70,18 @@ class AddressSpace {
     return DoOpen(device, token);
   }
 
-  // Lets devices reach `size` bytes at `host` under the address `iova`. It
-  // pins the pages. Overlapping another range is an error.
-  absl::Status Map(uint64_t iova, uint64_t size, const void* host);
+  // What lies behind a range: memory, whose pages are locked, or a device's
+  // registers, which devices that come later can do without.
+  enum class Pages { kLocked, kDevice };
+  // Lets devices reach `size` bytes at `host` under the address `iova`.
+  // Overlapping another range is an error.
+  absl::Status Map(uint64_t iova, uint64_t size, const void* host,
+                   Pages pages = Pages::kLocked);
   // Exactly a range that was mapped.
   absl::Status Unmap(uint64_t iova);
 
   virtual std::string_view name() const = 0;
-  uint64_t mapped_bytes() const;
+  uint64_t mapped_bytes() const;  // of memory
 
  protected:
   explicit AddressSpace(const Context& context) : context_(context) {}
@@ -104,6 +108,7 @@ class AddressSpace {
   struct Mapping {
     uint64_t size = 0;
     const void* host = nullptr;
+    Pages pages = Pages::kLocked;
   };
   absl::Status MapNow(uint64_t iova, const Mapping& mapping);
   absl::Status CheckRange(uint64_t iova, uint64_t size) const;
