@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes become a passed-through device with a configuration space of its own
 // making, and what a guest may do to it: configuration accesses, BAR and table
-// accesses, resets, and a host that takes the device away. Whatever comes, no
-// slot lies outside the BAR windows, and nothing is left in the end.
+// accesses, its ROM, resets, and a host that takes the device away or has no
+// memory slots left. Whatever comes, no slot lies outside the BAR windows, and
+// nothing is left in the end.
 #include <glog/logging.h>
 
 #include <algorithm>
@@ -52,7 +53,11 @@ class Harness {
       const size_t at = input_.Take<uint16_t>() % (device_.config.size() - 3);
       device_.SetConfig(at, input_.Take<uint32_t>(), 4);
     }
-    device_.no_resize = (input_.Take<uint8_t>() & 1) != 0;
+    const auto flags = input_.Take<uint8_t>();
+    device_.no_resize = (flags & 1) != 0;
+    device_.can_reset = (flags & 2) == 0;
+    if ((flags & 4) != 0) device_.rom.resize(0x1800);
+    if ((flags & 8) != 0) mapper_.limit = 1;
     device_.vectors_left = input_.Take<uint8_t>();
     space_ = MakeContainer({.calls = kernel_, .paths = {}, .kvm = &kernel_});
   }
@@ -105,11 +110,21 @@ class Harness {
       case 6:
         return root_->Reset();
       default:
+        if (at >= 16) return TouchRom(at, what, data);
         if (at == 1) device_.gone = true;
         if (at == 2) function_->Detach();
         if (at == 3) function_->TrapBars();
         return;
     }
+  }
+
+  // Where the guest has it, if it is switched on.
+  void TouchRom(uint16_t at, uint8_t what, std::span<std::byte> data) {
+    const auto rom = function_->DecodedBar(pci::kRomBar);
+    if (!rom) return;
+    const uint64_t offset = *rom + at % 0x2800 - kWindow32;
+    if ((what & 8) != 0) return root_->aperture32().Write(offset, data);
+    root_->aperture32().Read(offset, data);
   }
 
   void CheckSlots() const {
