@@ -80,7 +80,7 @@ void VfioPci::Reset() {
   const std::array<std::byte, 2> off{};
   device_->WriteConfig(pci::kCommand, off);
   if (const absl::Status status = device_->Reset(); !status.ok()) {
-    LOG(WARNING) << status;
+    LOG(WARNING) << status.message();
   }
   config_.Restore();
   if (msix_ != nullptr) msix_->Reset();
