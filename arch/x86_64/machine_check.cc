@@ -11,11 +11,13 @@ namespace {
 constexpr uint64_t kBanks = 10;
 constexpr uint64_t kMcgCtlPresent = 1ull << 8;
 constexpr uint64_t kSoftwareRecovery = 1ull << 24;
+constexpr uint64_t kLocalPresent = 1ull << 27;
 
 // IA32_MCG_STATUS.
 constexpr uint64_t kRestartIpValid = 1 << 0;
 constexpr uint64_t kErrorIpValid = 1 << 1;
 constexpr uint64_t kInProgress = 1 << 2;
+constexpr uint64_t kLocal = 1 << 3;
 
 // IA32_MCi_STATUS.
 constexpr uint64_t kValid = 1ull << 63;
@@ -41,6 +43,14 @@ constexpr uint8_t kBroadcastBank = 1;
 
 constexpr uint64_t kCr4Mce = 1 << 6;
 constexpr uint8_t kMachineCheckVector = 18;
+
+// What firmware allows, and what the guest then asks for (Intel SDM volume 3,
+// "Local Machine Check").
+constexpr uint32_t kMsrFeatureControl = 0x3a;
+constexpr uint64_t kLocked = 1 << 0;
+constexpr uint64_t kLocalAllowed = 1 << 20;
+constexpr uint32_t kMsrMcgExtCtl = 0x4d0;
+constexpr uint64_t kLocalEnabled = 1 << 0;
 
 constexpr uint32_t kMsrMcgStatus = 0x17a;
 constexpr uint32_t kMsrBanks = 0x400;  // CTL, STATUS, ADDR, MISC of each
@@ -87,6 +97,8 @@ MachineCheckModel MachineCheckModelOf(const CpuidTable& table,
   if ((supported & kSoftwareRecovery) != 0) {
     model.capabilities =
         kBanks | kSoftwareRecovery | (supported & kMcgCtlPresent);
+    model.local = model.broadcast && (supported & kLocalPresent) != 0;
+    if (model.local) model.capabilities |= kLocalPresent;
   }
   return model;
 }
@@ -96,7 +108,7 @@ uint64_t QueryMachineCheckCapabilities(const KvmSystem& system) {
   return system.fd().Get(kGetMceCapSupported, supported).ok() ? supported : 0;
 }
 
-kvm_x86_mce MachineCheckOf(const MemoryError& error, bool amd) {
+kvm_x86_mce MachineCheckOf(const MemoryError& error, bool amd, bool local) {
   kvm_x86_mce record{};
   record.bank = kMemoryBank;
   record.addr = error.at.value / kPage * kPage;
@@ -104,6 +116,7 @@ kvm_x86_mce MachineCheckOf(const MemoryError& error, bool amd) {
   record.status = kValid | kEnabled | kMiscValid | kAddressValid;
   record.mcg_status = kRestartIpValid | kInProgress;
   if (error.action_required) record.mcg_status |= kErrorIpValid;
+  if (local) record.mcg_status |= kLocal;
   if (amd) {
     record.status |=
         kPoison | (error.action_required ? kUncorrected : kDeferred);
@@ -138,10 +151,31 @@ MachineCheckState MachineCheckStateOf(uint64_t cr4, uint64_t mcg_status,
              : MachineCheckState::kBusy;
 }
 
+bool TakesLocalMachineChecks(const MachineCheckModel& model,
+                             uint64_t mcg_ext_ctl) {
+  return model.local && (mcg_ext_ctl & kLocalEnabled) != 0;
+}
+
+bool TakesLocalMachineChecks(const MachineCheckModel& model,
+                             const KvmVcpu& vcpu) {
+  return model.local &&
+         TakesLocalMachineChecks(model,
+                                 ReadMsr(vcpu.fd(), kMsrMcgExtCtl).value_or(0));
+}
+
 absl::Status SetUpMachineChecks(const KvmVcpu& vcpu,
                                 const MachineCheckModel& model) {
   if (model.capabilities == 0) return absl::OkStatus();
-  return vcpu.fd().Set(kSetupMce, model.capabilities);
+  KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetupMce, model.capabilities));
+  if (!model.local) return absl::OkStatus();
+  // In this order: KVM knows the second because of the first. A guest that is
+  // not allowed to ask takes the machine checks of all.
+  MsrList list(2);
+  list.Add({.index = kMsrFeatureControl,
+            .reserved = 0,
+            .data = kLocked | kLocalAllowed});
+  list.Add({.index = kMsrMcgExtCtl, .reserved = 0, .data = 0});
+  return vcpu.fd().Exchange(kSetMsrs, list.header()).status();
 }
 
 absl::Status ResetMachineChecks(const KvmVcpu& vcpu,
@@ -190,9 +224,10 @@ absl::StatusOr<MemoryErrorResult> InjectMachineCheck(
     // The guest polls, and has not read the last one yet.
     return MemoryErrorResult::kLater;
   }
-  KVMLET_RETURN_IF_ERROR(
-      vcpu.fd().Set(kSetMce, own ? MachineCheckOf(error, model.amd)
-                                 : BroadcastMachineCheck()));
+  const bool local = own && TakesLocalMachineChecks(model, vcpu);
+  const kvm_x86_mce record =
+      own ? MachineCheckOf(error, model.amd, local) : BroadcastMachineCheck();
+  KVMLET_RETURN_IF_ERROR(vcpu.fd().Set(kSetMce, record));
   if (!own || !interrupts) return MemoryErrorResult::kTold;
   // KVM drops what a guest has switched off in MCG_CTL or the bank's CTL.
   KVMLET_ASSIGN_OR_RETURN(const MachineCheckState after, ReadState(vcpu));

@@ -29,8 +29,10 @@ namespace kvmlet::arch::x86_64 {
 // What the guest's processor does with memory errors.
 struct MachineCheckModel {
   bool amd = false;
-  // Every processor takes the machine check of any.
+  // Every processor takes the machine check of any, until the guest asks for
+  // local ones, where this KVM has them.
   bool broadcast = false;
+  bool local = false;
   uint64_t capabilities = 0;  // IA32_MCG_CAP; 0: this KVM cannot recover
 };
 MachineCheckModel MachineCheckModelOf(const CpuidTable& table,
@@ -38,8 +40,9 @@ MachineCheckModel MachineCheckModelOf(const CpuidTable& table,
 // KVM_X86_GET_MCE_CAP_SUPPORTED, 0 where there is none.
 uint64_t QueryMachineCheckCapabilities(const KvmSystem& system);
 
-// What the error is to such a processor.
-kvm_x86_mce MachineCheckOf(const MemoryError& error, bool amd);
+// What the error is to such a processor. Local: no other hears of it.
+kvm_x86_mce MachineCheckOf(const MemoryError& error, bool amd,
+                           bool local = false);
 // What the others hear of it where all of them do.
 kvm_x86_mce BroadcastMachineCheck();
 
@@ -54,13 +57,21 @@ MachineCheckState MachineCheckStateOf(uint64_t cr4, uint64_t mcg_status,
                                       const kvm_vcpu_events& events,
                                       const kvm_mp_state& mp);
 
+// The guest of this vCPU has asked for local machine checks
+// (IA32_MCG_EXT_CTL), so that the others shall not hear of its.
+bool TakesLocalMachineChecks(const MachineCheckModel& model,
+                             uint64_t mcg_ext_ctl);
+bool TakesLocalMachineChecks(const MachineCheckModel& model,
+                             const KvmVcpu& vcpu);
+
 // Before the vCPU first runs.
 absl::Status SetUpMachineChecks(const KvmVcpu& vcpu,
                                 const MachineCheckModel& model);
 // The banks at power-on.
 absl::Status ResetMachineChecks(const KvmVcpu& vcpu,
                                 const MachineCheckModel& model);
-// The contract of Platform::InjectMemoryError.
+// The contract of Platform::InjectMemoryError; the others of a vCPU that takes
+// local machine checks are not to be asked.
 absl::StatusOr<MemoryErrorResult> InjectMachineCheck(
     const KvmVcpu& vcpu, const MachineCheckModel& model,
     const MemoryError& error, bool own);

@@ -288,6 +288,8 @@ ExitResult X86Platform::HandleExit(KvmVcpu& vcpu) {
 
 absl::StatusOr<MemoryErrorResult> X86Platform::InjectMemoryError(
     KvmVcpu& vcpu, const MemoryError& error, bool own) {
+  if (own) told_locally_ = TakesLocalMachineChecks(machine_check_, vcpu);
+  if (!own && told_locally_) return MemoryErrorResult::kUntold;
   return InjectMachineCheck(vcpu, machine_check_, error, own);
 }
 

@@ -67,6 +67,8 @@ class X86Platform final : public Platform {
   CpuidTable supported_;
   CpuidHost host_;
   MachineCheckModel machine_check_;
+  // The last error, which one vCPU after the other is told of.
+  bool told_locally_ = false;
   std::optional<KernelImage> kernel_;
   std::optional<BootFile> initrd_;
   BootEntry entry_;

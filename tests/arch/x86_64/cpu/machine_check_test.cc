@@ -58,6 +58,24 @@ TEST(MachineCheckTest, TheModelFollowsTheProcessorAndKvm) {
   EXPECT_EQ(MachineCheckModelOf(IntelTable(), 0).capabilities, 0u);
 }
 
+// A machine check of one processor alone, when KVM has it and the guest asks.
+TEST(MachineCheckTest, IntelsLocalMachineCheck) {
+  constexpr uint64_t kLocal = 1ull << 27;
+  const auto intel = MachineCheckModelOf(IntelTable(), kSupported | kLocal);
+  EXPECT_EQ(intel.capabilities, kSupported | kLocal | 10);
+  EXPECT_TRUE(TakesLocalMachineChecks(intel, 1));
+  EXPECT_FALSE(TakesLocalMachineChecks(intel, 0));
+  EXPECT_EQ(MachineCheckOf(kMet, false, true).mcg_status, 0xfu);
+  EXPECT_EQ(MachineCheckOf(kFound, false, true).mcg_status, 0xdu);
+  const auto without = MachineCheckModelOf(IntelTable(), kSupported);
+  EXPECT_FALSE(TakesLocalMachineChecks(without, 1));
+  const auto amd = MachineCheckModelOf(AmdTable(), kSupported | kLocal);
+  EXPECT_EQ(amd.capabilities, kSupported | 10);
+  EXPECT_FALSE(TakesLocalMachineChecks(amd, 1));
+  // Without recovery there is nothing to be told of.
+  EXPECT_FALSE(MachineCheckModelOf(IntelTable(), kLocal).local);
+}
+
 TEST(MachineCheckTest, OldProcessorsTellNobodyElse) {
   CpuidTable table = IntelTable();
   FindLeaf(table, 1)->eax = 0x6d8;  // family 6, model 13
