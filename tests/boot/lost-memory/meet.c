@@ -5,7 +5,9 @@
 // is the program's, so that a host whose own pages are as large takes nobody
 // else's, and it is kept for ever. A transparent one would not do: Linux 6.12
 // to 6.17 read all of it to split it (try_to_map_unused_to_zeropage), and so
-// meet what is lost. "kernel": the guest's kernel reads it, in a system call.
+// meet what is lost. "kernel": the guest's kernel reads it, in a system call
+// that copies it. "name": the same, in one that takes it for a file's name and
+// holds no lock meanwhile, which a task that dies of it would keep.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +29,7 @@ static void* volatile where;
 static volatile char* page;
 static size_t size = kPage;
 static int file = -1;
+static bool name;
 
 static void OnBusError(int signal, siginfo_t* info, void* context) {
   (void)signal;
@@ -67,6 +70,7 @@ static bool Is(int argc, char** argv, const char* word) {
 int main(int argc, char** argv) {
   if (Is(argc, argv, "kernel")) file = memfd_create("copy", 0);
   if (Is(argc, argv, "huge")) size = kHugePage;
+  name = Is(argc, argv, "name");
   page = NewPage();
   if (page == NULL) return 1;
   if (Address((const void*)page) % size != 0) return 3;
@@ -81,7 +85,12 @@ int main(int argc, char** argv) {
     while (file >= 0 && pwrite(file, (const void*)page, kPage, 0) == kPage) {
       usleep(100000);
     }
-    if (file >= 0) printf("REFUSED with %d\n", errno);
+    // All of the page is a name, and too long for one.
+    while (name && access((const char*)page, F_OK) != 0 &&
+           errno == ENAMETOOLONG) {
+      usleep(100000);
+    }
+    if (file >= 0 || name) printf("REFUSED with %d\n", errno);
     while (page[8] == 0x5a) usleep(100000);
     printf("WRONG the page reads as %d\n", page[8]);
     return 2;
