@@ -41,6 +41,35 @@ check_same() {
     diff by-tree by-acpi || fail "the two differ: $(diff by-tree by-acpi | head -n 4 | paste -sd '|')"
 }
 
+# Two nodes, each with a CPU, memory, and memory that comes later.
+# shellcheck disable=SC2016 # expanded in the guest
+NODES='
+modprobe virtio_mem 2>/dev/null
+cd /sys/devices/system/node
+size() { awk "/MemTotal/ { print int(\$4 / 1024) }" "node$1/meminfo"; }
+until [ "$(size 0)" -ge 400 ] && [ "$(size 1)" -ge 400 ]; do sleep 0.3; done
+echo "NODES $(size 0) $(size 1), CPUs $(cat node0/cpulist) $(cat node1/cpulist)"
+echo "== complaints"; dmesg -r | sed -n "s/^<[0-4]>//p"
+echo "== trouble"; dmesg | grep -E "BUG|WARNING|Call Trace|Oops"
+echo "== end"
+[ -d /sys/firmware/acpi ] || exit 9
+exit 0'
+
+check_two_nodes() {
+    local node
+    GUEST_KERNEL=$1
+    guest "$NODES" "$ACPI_FLAG" --cpus 2 --memory 512M --numa cpus=0,memory=256M --numa cpus=1,memory=256M \
+        --virtio-mem id=a,max=512M,size=256M,node=0 --virtio-mem id=b,max=512M,size=256M,node=1 \
+        --append memhp_default_state=online_movable
+    assert_status 0
+    assert_grep '^NODES [0-9]+ [0-9]+, CPUs 0 1'
+    for node in 2 3; do
+        assert_between "MiB of node $((node - 2))" "$(awk '/^NODES/ { print int($'$node') }' "$KV_OUTPUT")" 400 512
+    done
+    assert_equal "a complaint of the kernel" "$(section complaints | grep -Ev "$QUIET" | head -n 1)" ""
+    assert_equal "a failure in the kernel" "$(section trouble | head -n 1)" ""
+}
+
 # A reset, then the power button.
 # shellcheck disable=SC2016 # expanded in the guest
 check_acpi_power() {
@@ -59,8 +88,17 @@ check_acpi_power() {
     assert_status 0
 }
 
-long_test 6.12-1-cpu check_acpi_boot 6.12 1
-run_test 6.12-16k-2-cpus check_acpi_boot 6.12-16k 2
-long_test 6.1-cloud-4-cpus check_acpi_boot 6.1-cloud 4
+for kernel in $GUEST_KERNELS; do
+    for cpus in 1 2 4; do
+        if [ "$kernel-$cpus" = 6.12-16k-2 ]; then
+            run_test "$kernel-$cpus-cpus" check_acpi_boot "$kernel" "$cpus"
+        else
+            long_test "$kernel-$cpus-cpus" check_acpi_boot "$kernel" "$cpus"
+        fi
+    done
+done
+for kernel in 6.12 6.12-16k; do
+    long_test "two-nodes-$kernel" check_two_nodes "$kernel"
+done
 run_test same-machine check_same
 run_test reset-and-button check_acpi_power
