@@ -147,6 +147,9 @@ TEST_F(ChainTest, IovecsEndBeforeASplitTail) {
 
 // A file that was cut short is the nearest that a test can come to it.
 TEST_F(ChainTest, MemoryThatTheHostHasLostEndsACopy) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer keeps signals back";
+#endif
   if (!MadviseIsReal()) {
     GTEST_SKIP() << "signals lose their addresses here: an emulator of user "
                     "programs";

@@ -34,6 +34,13 @@ void RaiseBusError(int code, const void* at, short bits = 12) {
             0);
 }
 
+// After a jump out of a handler ThreadSanitizer holds later signals back.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kOneSignalOnly = true;
+#else
+constexpr bool kOneSignalOnly = false;
+#endif
+
 class BusErrorsTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -71,6 +78,7 @@ TEST_F(BusErrorsTest, AGuardedAccessFailsAndTheLoopHearsOfThePage) {
 }
 
 TEST_F(BusErrorsTest, GuardsWorkAgainAndAgainAndInsideEachOther) {
+  if (kOneSignalOnly) GTEST_SKIP() << "ThreadSanitizer keeps signals back";
   for (int round = 0; round < 3; ++round) {
     bool after = false;
     EXPECT_TRUE(Guarded([&] {
@@ -136,6 +144,7 @@ TEST_F(BusErrorsTest, SomebodyElsesSignalIsTheEndToo) {
 }
 
 TEST_F(BusErrorsTest, AFileThatWasCutIsAnErrorOfTheAccess) {
+  if (kOneSignalOnly) GTEST_SKIP() << "ThreadSanitizer keeps signals back";
   const RamRange range{Gpa{0}, 1 << 20};
   const absl::StatusOr<GuestMemory> memory = GuestMemory::Create(
       {&range, 1}, {.kind = BackingKind::kMemfd, .shared = true});
