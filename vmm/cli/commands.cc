@@ -35,7 +35,11 @@ constexpr std::string_view kSriovText =
     "vfio-pci: keeps its VF token secret, makes virtual functions, and hands "
     "them to machines started with --vfio broker:PATH,vf=INDEX. With "
     "--guest-pf it lets go of the physical function then, for the machine "
-    "that drives it: kvmlet run --vfio PF,vf-token-file=STATE.";
+    "that drives it: kvmlet run --vfio PF,vf-token-file=STATE.\n"
+    "vf PF INDEX [mac=ADDRESS] [vlan=NUMBER] [trust=on|off] [spoofchk=on|off] "
+    "sets what the driver of a network card decides for a virtual function, "
+    "and prints what it is then. With --state PATH the file has how it was "
+    "before; restore --state PATH sets all of that again.";
 
 constexpr std::string_view kExitsText =
     "Prints what kvmlet run --trace-exits recorded: for each reason why vCPUs "
@@ -65,7 +69,7 @@ std::span<const CommandSpec> Commands() {
        "prepares devices for passing through",
        kSriovText,
        {},
-       "show bind unbind create destroy serve"},
+       "show bind unbind create destroy serve vf restore"},
       {"exits", "FILE [FLAG...]",
        "shows why vCPUs left the guest, and the cost", kExitsText, ExitsFlags(),
        "@file"},

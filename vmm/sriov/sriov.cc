@@ -18,6 +18,7 @@
 #include "vmm/base/unix_socket.h"
 #include "vmm/sriov/broker.h"
 #include "vmm/sriov/host_pci.h"
+#include "vmm/sriov/vf_settings.h"
 
 namespace kvmlet::sriov {
 namespace {
@@ -129,6 +130,85 @@ absl::Status Destroy(const Command& command, const HostPaths& paths) {
   return OsRefused(error, absl::StrCat(facts.bdf, ": removing its functions"));
 }
 
+// The address that an untouched function has means that the guest makes up its
+// own: what else is not as it was asked for is the driver's refusal.
+absl::Status CheckSettings(const VfSettings& wanted, const VfSettings& now) {
+  const auto differs = [](const auto& want, const auto& have) {
+    return want && want != have;
+  };
+  if (differs(wanted.mac, now.mac) || differs(wanted.vlan, now.vlan) ||
+      differs(wanted.trust, now.trust) ||
+      differs(wanted.spoof_check, now.spoof_check)) {
+    return HostLacks(absl::StrCat("set ", wanted.Text(),
+                                  ", but the driver says ", now.Text()));
+  }
+  return absl::OkStatus();
+}
+
+struct VfPlace {
+  std::string pf;
+  std::string interface;
+};
+
+absl::StatusOr<VfPlace> PlaceOf(const HostPaths& paths,
+                                const std::string& name) {
+  KVMLET_ASSIGN_OR_RETURN(const auto facts, Facts(paths, name));
+  KVMLET_ASSIGN_OR_RETURN(const std::string interface,
+                          InterfaceOf(paths, facts));
+  return VfPlace{.pf = facts.bdf, .interface = interface};
+}
+
+absl::Status ApplyVf(const VfPlace& place, uint32_t vf,
+                     const VfSettings& wanted, std::ostream& out) {
+  KVMLET_RETURN_IF_ERROR(SetVf(place.interface, vf, wanted));
+  KVMLET_ASSIGN_OR_RETURN(const VfSettings now, ReadVf(place.interface, vf));
+  out << place.pf << " " << vf << " " << now.Text() << "\n";
+  return CheckSettings(wanted, now);
+}
+
+absl::Status Vf(const Command& command, const HostPaths& paths,
+                std::ostream& out) {
+  KVMLET_RETURN_IF_ERROR(
+      ExpectWords(command, 2, SIZE_MAX, "PF INDEX [NAME=VALUE...]"));
+  KVMLET_ASSIGN_OR_RETURN(const uint32_t vf, ParseCount(command.words[2]));
+  KVMLET_ASSIGN_OR_RETURN(const VfSettings wanted,
+                          ParseVfSettings(std::span(command.words).subspan(3)));
+  KVMLET_ASSIGN_OR_RETURN(const VfPlace place,
+                          PlaceOf(paths, command.words[1]));
+  KVMLET_ASSIGN_OR_RETURN(const VfSettings before, ReadVf(place.interface, vf));
+  const auto state = command.values.find("state");
+  if (state != command.values.end() && !wanted.empty()) {
+    KVMLET_ASSIGN_OR_RETURN(SavedVfs saved, LoadSavedVfs(state->second));
+    // As it was before the first time.
+    saved.emplace(std::pair(place.pf, vf), before);
+    KVMLET_RETURN_IF_ERROR(StoreSavedVfs(state->second, saved));
+  }
+  return ApplyVf(place, vf, wanted, out);
+}
+
+// All that can be restored is, and the file has the rest.
+absl::Status Restore(const Command& command, const HostPaths& paths,
+                     std::ostream& out) {
+  KVMLET_RETURN_IF_ERROR(ExpectWords(command, 0, 0, "--state PATH alone"));
+  const auto state = command.values.find("state");
+  if (state == command.values.end()) {
+    return UsageError("restore needs --state PATH");
+  }
+  KVMLET_ASSIGN_OR_RETURN(const SavedVfs saved, LoadSavedVfs(state->second));
+  SavedVfs left;
+  absl::Status status;
+  for (const auto& [key, settings] : saved) {
+    const absl::StatusOr<VfPlace> place = PlaceOf(paths, key.first);
+    const absl::Status done = place.ok()
+                                  ? ApplyVf(*place, key.second, settings, out)
+                                  : place.status();
+    if (!done.ok()) left.emplace(key, settings);
+    status.Update(done);
+  }
+  KVMLET_RETURN_IF_ERROR(StoreSavedVfs(state->second, left));
+  return status;
+}
+
 // SIGINT and SIGTERM end it, and so does a host that wants the function back;
 // the virtual functions stay.
 absl::Status ServeUntilEnd(Broker& broker, const UnixListener& listener) {
@@ -189,9 +269,12 @@ absl::Status Dispatch(const Command& command, std::ostream& out) {
   if (name == "create") return Create(command, paths);
   if (name == "destroy") return Destroy(command, paths);
   if (name == "serve") return Serve(command, paths, out);
+  if (name == "vf") return Vf(command, paths, out);
+  if (name == "restore") return Restore(command, paths, out);
   return UsageError(absl::StrCat(
       "unknown command '", name,
-      "'; there are show, bind, unbind, create, destroy and serve"));
+      "'; there are show, bind, unbind, create, destroy, serve, vf and "
+      "restore"));
 }
 
 }  // namespace
