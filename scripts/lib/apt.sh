@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # Fetches and unpacks Debian packages without touching the machine's own apt: a private configuration
 # for each architecture under build/apt, derived from the machine's (same mirror, same keys, same proxy
-# settings). ARCH is x86_64 or arm64.
+# settings). ARCH is x86_64 or arm64, or such a word with a suite behind a slash: of that suite alone.
 
 DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -68,9 +68,12 @@ debian_mirror() {
     printf '%s\n' "$found"
 }
 
-# apt_suites: every suite that something is fetched from.
+# apt_suites ARCH: every suite that something is fetched from.
 apt_suites() {
     local codename
+    case $1 in
+        */*) printf '%s\n' "${1#*/}" && return ;;
+    esac
     codename=$(host_codename)
     case $codename in
         bookworm) printf '%s\n' bookworm bookworm-backports ;;
@@ -91,7 +94,7 @@ apt_dir() { printf '%s\n' "$KVMLET_BUILD/apt/$1"; }
 apt_configure() {
     local mirror uri keyring suite dir arch
     dir=$(apt_dir "$1")
-    arch=$(debian_arch "$1")
+    arch=$(debian_arch "${1%%/*}")
     mirror=$(debian_mirror)
     uri=${mirror% *}
     keyring=${mirror#* }
@@ -99,7 +102,7 @@ apt_configure() {
     [ -r "$keyring" ] || die "$EX_UNAVAILABLE" "no keyring $DEBIAN_KEYRING: install debian-archive-keyring"
     mkdir -p "$dir"/{lists/partial,cache/archives/partial}
     : >"$dir/nothing-installed"
-    for suite in $(apt_suites); do
+    for suite in $(apt_suites "$1"); do
         printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$uri" "$suite"
     done >"$dir/sources.list"
     cat >"$dir/apt.conf" <<EOF
@@ -145,7 +148,7 @@ apt_update() {
 }
 
 # apt_ready ARCH: package lists are there.
-apt_ready() { with_lock "apt-$1" apt_update "$1"; }
+apt_ready() { with_lock "apt-${1//\//-}" apt_update "$1"; }
 
 # apt_fetch ARCH DIR PACKAGE...: downloads the packages (name, name/suite or name=version) into DIR.
 apt_fetch() {

@@ -17,7 +17,21 @@ kernel_versions() {
 KERNEL_PRUNE="sound drivers/gpu drivers/media drivers/net/wireless drivers/staging drivers/iio
     drivers/infiniband drivers/isdn drivers/hid drivers/bluetooth drivers/comedi drivers/usb"
 
-# check_kernel ARCH VERSION
+# lab_kernels ARCH: those that the lab can run: beside Debian's, one that is compiled (kernel-source.sh).
+lab_kernels() {
+    printf '%s' "$(kernel_versions "$1")"
+    [ "$1" = arm64 ] || printf ' iommufd'
+}
+
+# check_lab_kernel ARCH VERSION
+check_lab_kernel() {
+    case " $(lab_kernels "$1") " in
+        *" $2 "*) ;;
+        *) usage_error "unknown kernel '$2': one of $(lab_kernels "$1")" ;;
+    esac
+}
+
+# check_kernel ARCH VERSION: one that guests can run.
 check_kernel() {
     case " $(kernel_versions "$1") " in
         *" $2 "*) ;;
@@ -85,9 +99,14 @@ kernel_unpack() {
 # kernel_make ARCH VERSION FINAL: fetches and unpacks, unless it is there.
 kernel_make() {
     [ ! -f "$3/release" ] || return 0
+    rm -rf "$3.new"
+    if [ "$2" = iommufd ]; then
+        kernel_build "$1" "$3.new" "$3.work"
+        publish_dir "$3.new" "$3"
+        return
+    fi
     apt_ready "$1"
     say "fetching Debian's kernel $2 for $1 (about 100 MB for 6.12, 30 MB for 6.1-cloud)"
-    rm -rf "$3.new"
     kernel_unpack "$1" "$2" "$3.new"
     publish_dir "$3.new" "$3"
 }
@@ -96,7 +115,6 @@ kernel_make() {
 kernel_tree() {
     local dir=$KVMLET_BUILD/kernels/$1/$2
     if [ ! -f "$dir/release" ]; then
-        check_kernel "$1" "$2"
         with_lock "kernel-$1-$2" kernel_make "$1" "$2" "$dir" >&2
     fi
     printf '%s\n' "$dir"

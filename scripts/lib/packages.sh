@@ -24,6 +24,7 @@ TOOLS="
     xz-utils zstd lz4 bzip2         # kernels and modules in Debian's packages
     iproute2 passt                  # tap and passt networks
     strace tmux                     # tests of system calls, of a real terminal
+    bc bison flex libelf-dev make   # the lab's kernel with IOMMUFD
     ca-certificates debian-archive-keyring  # fetching Debian's packages
 "
 

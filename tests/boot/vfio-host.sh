@@ -12,6 +12,25 @@ HELLO=$PAYLOADS/hello.$PAYLOAD HANG=$PAYLOADS/hang.$PAYLOAD
 TOKEN=11111111-2222-3333-4444-555555555555
 OTHER_TOKEN=99999999-2222-3333-4444-555555555555
 
+# KVMLET_VFIO=iommufd: every device that kvmlet opens itself it opens by that interface.
+if [ "${KVMLET_VFIO:-}" = iommufd ]; then
+    cat >/tmp/kvmlet-iommufd <<WRAPPER
+#!/bin/bash
+words=()
+while [ \$# -gt 0 ]; do
+    words+=("\$1")
+    case \$1,\${2:-} in
+        --vfio,broker:*) ;;
+        --vfio,*) words+=("\$2,iommufd") && shift ;;
+    esac
+    shift
+done
+exec $KVMLET "\${words[@]}"
+WRAPPER
+    chmod 755 /tmp/kvmlet-iommufd
+    KVMLET=/tmp/kvmlet-iommufd
+fi
+
 needs_vfio() {
     needs_lab
     [ -e "/sys/bus/pci/devices/$NIC" ] || skip "the lab has no SR-IOV network card"
