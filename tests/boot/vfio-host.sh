@@ -12,19 +12,22 @@ HELLO=$PAYLOADS/hello.$PAYLOAD HANG=$PAYLOADS/hang.$PAYLOAD
 TOKEN=11111111-2222-3333-4444-555555555555
 OTHER_TOKEN=99999999-2222-3333-4444-555555555555
 
-# KVMLET_VFIO=iommufd: every device that kvmlet opens itself it opens by that interface.
+# KVMLET_VFIO=iommufd: every device that kvmlet opens itself it opens by that interface. HOST_KVMLET is kvmlet
+# as it is.
+HOST_KVMLET=$KVMLET
 if [ "${KVMLET_VFIO:-}" = iommufd ]; then
     cat >/tmp/kvmlet-iommufd <<WRAPPER
 #!/bin/bash
-words=()
-while [ \$# -gt 0 ]; do
-    words+=("\$1")
-    case \$1,\${2:-} in
+words=() last=
+for word; do
+    case \$last,\$word in
         --vfio,broker:*) ;;
-        --vfio,*) words+=("\$2,iommufd") && shift ;;
+        --vfio,*) word=\$word,iommufd ;;
     esac
-    shift
+    words+=("\$word")
+    last=\$word
 done
+[[ " \$* " != *" device_add "* ]] || words+=(iommufd=true)
 exec $KVMLET "\${words[@]}"
 WRAPPER
     chmod 755 /tmp/kvmlet-iommufd
@@ -88,6 +91,30 @@ set_token() { /usr/bin/python3 -IS "$KVMLET_ROOT/tests/clients/vfio_holder.py" "
 
 # dma_faults: how often a device has reached where it may not.
 dma_faults() { dmesg | grep -Ec 'DMAR:.*fault|arm-smmu-v3.*event' || true; }
+
+# may_use BDF: whoever is not root may open the device, by either interface.
+may_use() {
+    local device=/sys/bus/pci/devices/$1 file
+    for file in /dev/kvm /dev/vfio/vfio "/dev/vfio/$(basename "$(readlink "$device/iommu_group")")" \
+        /dev/iommu "/dev/vfio/devices/$(ls "$device/vfio-dev" 2>/dev/null)"; do
+        [ ! -c "$file" ] || chmod 666 "$file"
+    done
+}
+
+# locked: KiB that the kernel holds for the machine's devices. Of IOMMUFD's it tells in another place, and not for
+# who may lock without limit.
+locked() {
+    local name=VmLck
+    [ "${KVMLET_VFIO:-}" != iommufd ] || name=VmPin
+    awk -v name=$name: '$1 == name { print $2 }' "/proc/$KV_PID/status"
+}
+
+# holds_none: the machine has no file of VFIO's open, but for KVM's own.
+holds_none() {
+    local held
+    held=$(find "/proc/$KV_PID/fd" -printf '%l ' | grep -Eo '[^ ]*(vfio-device|dev/vfio|dev/iommu)[^ ]*') || return 0
+    fail "the machine still holds ${held//$'\n'/, }"
+}
 
 # What a guest runs: brings the one interface of a real device up as ADDRESS.
 network_up() { # network_up ADDRESS
