@@ -32,9 +32,8 @@ check_guest_pf() {
         /secondary /dev/nvme0 2 2 1 && echo MANAGED
         while :; do sleep 1; done'
     echo secondary | cpio -o -H newc --quiet >>initrd.img
-    with_append --vfio "$NVME_SRIOV,vf-token-file=state" --memory 160M
-    mkdir owner
-    KV_OUTPUT=owner/output KV_ERRORS=owner/errors KV_VERDICT=owner/verdict
+    with_append --vfio "$NVME_SRIOV,vf-token-file=state" --memory 192M
+    KV_OUTPUT=owner-output KV_ERRORS=owner-errors KV_VERDICT=owner-verdict
     KV_TIMEOUT=900s kv_start "${GUEST_FLAGS[@]}" "${GUEST_FLAGS_MORE[@]}"
     owner=$KV_PID
     wait_for '^MANAGED'
@@ -47,17 +46,17 @@ check_guest_pf() {
     kv --kernel "$HELLO" --memory 16M --vfio "$(vf_of "$NVME_SRIOV" 0),vf-token=$OTHER_TOKEN"
     assert_status 71
     assert_grep 'incorrect VF token' "$KV_ERRORS"
-    unprivileged 163840
-    guest "$(nvme_text)" --vfio broker:socket,vf=0 --memory 160M
+    unprivileged 196608
+    guest "$(nvme_text)" --vfio broker:socket,vf=0 --memory 192M
     assert_status 0
     sum=$(sed -n 's/^WRITTEN //p' "$KV_OUTPUT")
     [ -n "$sum" ] || fail "nothing was written"
     assert_grep "READ $sum"
     assert_between "interrupts of its queues" "$(count_interrupts 'nvme0q')" 10 1000000
-    kill -0 "$owner" || fail "the owner's machine did not survive: $(tail -n 1 owner/errors)"
+    kill -0 "$owner" || fail "the owner's machine did not survive: $(tail -n 1 owner-errors)"
     assert_equal "DMA faults of the host" "$(dma_faults)" "$faults"
     assert_no_grep "${token%%-*}" "$KV_ERRORS"
-    assert_no_grep "${token%%-*}" owner/errors
+    assert_no_grep "${token%%-*}" owner-errors
     end_broker
     kill "$owner"
     wait "$owner" || true
