@@ -7,7 +7,7 @@
 # counts: what the machine holds of the host: files, and mappings of the device.
 counts() {
     echo "files $(find "/proc/$KV_PID/fd" -mindepth 1 | wc -l)" \
-        "mappings $(grep -c 'vfio-device' "/proc/$KV_PID/maps")"
+        "mappings $(grep -Ec 'vfio-device|/dev/vfio/' "/proc/$KV_PID/maps")"
 }
 
 # A virtual function: the host's kernel answers for its memory decoding, so that the emulated card itself
