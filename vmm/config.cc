@@ -160,10 +160,13 @@ absl::Status CheckVfio(const VmConfig& config, const VfioConfig& vfio) {
   if (std::ranges::count_if(config.vfio, same) > 1) {
     return Wrong("--vfio: ", vfio.device, " is there twice; give it once");
   }
-  if (vfio.iommufd != config.vfio.front().iommufd) {
+  const auto differs = [&vfio](const VfioConfig& other) {
+    return other.iommufd && vfio.iommufd && *other.iommufd != *vfio.iommufd;
+  };
+  if (std::ranges::any_of(config.vfio, differs)) {
     return Wrong(
         "--vfio: the devices of a machine share one address space; give "
-        "iommufd to all of them or to none");
+        "iommufd=on or iommufd=off to all of them");
   }
   return absl::OkStatus();
 }

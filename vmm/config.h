@@ -86,7 +86,7 @@ struct VfioConfig {
   std::string vf_token;
   std::string vf_token_file;
   int vf_token_fd = -1;
-  bool iommufd = false;  // the newer of the kernel's interfaces
+  std::optional<bool> iommufd;  // unset: the interface that the host offers
   bool rom = true;       // the guest finds the expansion ROM
   std::string rom_file;  // in place of the device's own
 };

@@ -87,6 +87,17 @@ void Passthrough::DropIfIdle(Space* space) {
   std::erase_if(spaces_, [space](const auto& s) { return s.get() == space; });
 }
 
+// What the user says of this device, or of another that shares its space; else
+// what the host offers.
+bool Passthrough::WantsIommufd(const VfioConfig& config,
+                               const vfio::DeviceFacts& facts) const {
+  if (config.iommufd) return *config.iommufd;
+  const auto& all = context_.config.vfio;
+  const auto said = std::ranges::find_if(
+      all, [](const VfioConfig& c) { return !c.vf && c.iommufd.has_value(); });
+  return said != all.end() ? *said->iommufd : vfio::OnlyIommufd({}, facts);
+}
+
 absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenHere(
     const VfioConfig& config, std::string& bdf, Space*& space) {
   KVMLET_ASSIGN_OR_RETURN(bdf, vfio::ParseDeviceName(config.device));
@@ -105,16 +116,18 @@ absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> Passthrough::OpenHere(
           absl::StrCat(bdf, ": the guest has it already, as ", device->id));
     }
   }
-  if (own_space_ != nullptr && own_space_->iommufd != config.iommufd) {
+  if (own_space_ != nullptr && config.iommufd &&
+      own_space_->iommufd != *config.iommufd) {
     return UsageError(
-        "iommufd goes with all devices of a machine or with none");
+        "the devices of a machine share one address space, and there is one "
+        "already that is of the other kind; leave iommufd out");
   }
   if (own_space_ == nullptr) {
+    const bool iommufd = WantsIommufd(config, facts);
     KVMLET_ASSIGN_OR_RETURN(
-        own_space_,
-        AddSpace(config.iommufd ? vfio::MakeIommufd(SpaceContext())
-                                : vfio::MakeContainer(SpaceContext())));
-    own_space_->iommufd = config.iommufd;
+        own_space_, AddSpace(iommufd ? vfio::MakeIommufd(SpaceContext())
+                                     : vfio::MakeContainer(SpaceContext())));
+    own_space_->iommufd = iommufd;
   }
   space = own_space_;
   return space->space->Open(facts, token);

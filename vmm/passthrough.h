@@ -95,6 +95,8 @@ class Passthrough {
       const VfioConfig& config, std::string& bdf, Space*& space);
   absl::StatusOr<std::unique_ptr<vfio::DeviceHandle>> OpenFromBroker(
       const VfioConfig& config, std::string& bdf, Space*& space);
+  bool WantsIommufd(const VfioConfig& config,
+                    const vfio::DeviceFacts& facts) const;
   vfio::AddressSpace::Context SpaceContext() const;
   // Remembers what the space shall reach, if that is known yet.
   absl::StatusOr<Space*> AddSpace(std::unique_ptr<vfio::AddressSpace> space);

@@ -28,6 +28,10 @@ std::string GroupPath(const DeviceFacts& device) {
   return absl::StrCat("/dev/vfio/", device.group.value_or(0));
 }
 
+std::string DevicePath(const DeviceFacts& device) {
+  return absl::StrCat("/dev/vfio/devices/", device.cdev);
+}
+
 // The members that keep the group from being used: "0000:01:00.1 (igb)".
 std::vector<std::string> Obstacles(const DeviceFacts& device) {
   std::vector<std::string> list;
@@ -38,14 +42,35 @@ std::vector<std::string> Obstacles(const DeviceFacts& device) {
   return list;
 }
 
+// Other processes than this one, which may have it open, too, by now.
+std::vector<std::string> Others(const HostPaths& paths,
+                                const std::string& file) {
+  std::vector<std::string> holders = HoldersOf(paths, file);
+  const std::string self = absl::StrCat(::getpid(), " (");
+  std::erase_if(holders,
+                [&self](const std::string& h) { return h.starts_with(self); });
+  return holders;
+}
+
 std::string HeldBy(const HostPaths& paths, const std::string& file) {
-  const std::vector<std::string> holders = HoldersOf(paths, file);
+  const std::vector<std::string> holders = Others(paths, file);
   if (holders.empty()) return "is in use by another process";
   return absl::StrCat("is held by process ", absl::StrJoin(holders, ", "));
 }
 
 std::string NameOf(const std::string& driver) {
   return driver.empty() ? "no driver" : driver;
+}
+
+// Each of the kernel's interfaces has a switch of its own for that.
+absl::Status Unsafe(int error, const DeviceFacts& device, const char* module) {
+  return Refused(
+      error,
+      absl::StrCat(device.bdf,
+                   ": this host does not remap interrupts, so the "
+                   "device could forge them; switch interrupt remapping "
+                   "on, or accept the danger with 'echo 1 > /sys/module/",
+                   module, "/parameters/allow_unsafe_interrupts'"));
 }
 
 absl::Status WrongToken(int error, const DeviceFacts& device, TokenUse token) {
@@ -111,6 +136,10 @@ absl::Status ExplainOpenGroup(int error, const HostPaths& paths,
   const std::string path = GroupPath(device);
   switch (error) {
     case EBUSY:
+      // The kernel lends a group by one of its interfaces at a time.
+      if (!device.cdev.empty() && !Others(paths, DevicePath(device)).empty()) {
+        return ExplainOpenCdev(error, paths, device);
+      }
       return Refused(error, absl::StrCat(device.bdf, ": its group's file ",
                                          path, " ", HeldBy(paths, path)));
     case EACCES:
@@ -165,16 +194,7 @@ absl::Status ExplainSetContainer(int error, const DeviceFacts& device) {
 }
 
 absl::Status ExplainSetIommu(int error, const DeviceFacts& device) {
-  if (error == EPERM) {
-    return Refused(
-        error,
-        absl::StrCat(device.bdf,
-                     ": this host does not remap interrupts, so the device "
-                     "could forge them; switch interrupt remapping on, or "
-                     "accept the danger with 'echo 1 > "
-                     "/sys/module/vfio_iommu_type1/parameters/"
-                     "allow_unsafe_interrupts'"));
-  }
+  if (error == EPERM) return Unsafe(error, device, "vfio_iommu_type1");
   return Refused(error, absl::StrCat(device.bdf, ": VFIO_SET_IOMMU"));
 }
 
@@ -205,7 +225,7 @@ absl::Status ExplainGetDevice(int error, const DeviceFacts& device,
 
 absl::Status ExplainOpenCdev(int error, const HostPaths& paths,
                              const DeviceFacts& device) {
-  const std::string path = absl::StrCat("/dev/vfio/devices/", device.cdev);
+  const std::string path = DevicePath(device);
   if (error == EBUSY) {
     return Refused(
         error, absl::StrCat(device.bdf, ": ", path, " ", HeldBy(paths, path)));
@@ -218,8 +238,11 @@ absl::Status ExplainOpenCdev(int error, const HostPaths& paths,
   return Refused(error, absl::StrCat(device.bdf, ": open ", path));
 }
 
-absl::Status ExplainBind(int error, const DeviceFacts& device, TokenUse token) {
+absl::Status ExplainBind(int error, const HostPaths& paths,
+                         const DeviceFacts& device, TokenUse token) {
   switch (error) {
+    case EBUSY:
+      return ExplainOpenGroup(error, paths, device);
     case E2BIG:
       return WithExitStatus(
           absl::UnavailableError(absl::StrCat(
@@ -230,8 +253,13 @@ absl::Status ExplainBind(int error, const DeviceFacts& device, TokenUse token) {
     case EACCES:
       return WrongToken(error, device, token);
     case EPERM:
-      return ExplainSetIommu(error, device);
+      // A group that is shared may have another owner, too.
+      return device.members.empty() ? Unsafe(error, device, "iommufd")
+                                    : ExplainSetContainer(error, device);
     case EINVAL:
+      if (!Others(paths, DevicePath(device)).empty()) {
+        return ExplainOpenCdev(EBUSY, paths, device);
+      }
       if (token.sent) {
         return WithExitStatus(
             absl::UnavailableError(absl::StrCat(

@@ -36,7 +36,8 @@ absl::Status ExplainGetDevice(int error, const DeviceFacts& device,
                               TokenUse token);
 absl::Status ExplainOpenCdev(int error, const HostPaths& paths,
                              const DeviceFacts& device);
-absl::Status ExplainBind(int error, const DeviceFacts& device, TokenUse token);
+absl::Status ExplainBind(int error, const HostPaths& paths,
+                         const DeviceFacts& device, TokenUse token);
 absl::Status ExplainAttach(int error, const DeviceFacts& device);
 
 struct MapRequest {

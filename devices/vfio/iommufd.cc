@@ -115,7 +115,7 @@ absl::Status Iommufd::Bind(int fd, const DeviceFacts& device,
     KVMLET_RETURN_IF_ERROR(Bind(fd, device, TokenDecision{}));
     return SetToken(context_.calls, fd, *token.send);
   }
-  return ExplainBind(-result, device,
+  return ExplainBind(-result, context_.paths, device,
                      {.sent = token.send.has_value(), .fresh = token.fresh});
 }
 

@@ -160,6 +160,17 @@ absl::StatusOr<DeviceFacts> ReadFacts(const HostPaths& paths,
   return facts;
 }
 
+bool OnlyIommufd(const HostPaths& paths, const DeviceFacts& device) {
+  const auto may_use = [&paths](const std::string& name) {
+    return ::access(absl::StrCat(paths.dev, name).c_str(), R_OK | W_OK) == 0;
+  };
+  const bool by_group =
+      device.group && may_use("/vfio/vfio") &&
+      may_use(absl::StrCat("/vfio/", device.group.value_or(0)));
+  return !by_group && !device.cdev.empty() && may_use("/iommu") &&
+         may_use(absl::StrCat("/vfio/devices/", device.cdev));
+}
+
 std::vector<std::string> ListFunctions(const HostPaths& paths) {
   return ListFolder(paths.sys + "/bus/pci/devices");
 }

@@ -70,6 +70,10 @@ std::vector<std::string> ListFunctions(const HostPaths& paths);
 std::vector<std::string> HoldersOf(const HostPaths& paths,
                                    const std::string& file);
 
+// Whether the device can be opened through IOMMUFD and not through its group.
+// Where both can, the group serves: there every kernel checks VF tokens.
+bool OnlyIommufd(const HostPaths& paths, const DeviceFacts& device);
+
 // Small pieces that others need, too.
 std::string ReadLine(const std::string& path);  // empty on error
 std::string LinkName(const std::string& path);  // last part

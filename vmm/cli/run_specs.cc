@@ -251,7 +251,7 @@ absl::StatusOr<std::vector<VfioConfig>> ParseVfio(std::string_view text) {
   KVMLET_ASSIGN_OR_RETURN(vfio.vf_token_file, TakeText(spec, "vf-token-file"));
   KVMLET_RETURN_IF_ERROR(
       TakeInt(spec, "vf-token-fd", 0, kHighestFd, vfio.vf_token_fd));
-  KVMLET_ASSIGN_OR_RETURN(vfio.iommufd, spec.TakeBool("iommufd"));
+  KVMLET_ASSIGN_OR_RETURN(vfio.iommufd, spec.TakeOptionalBool("iommufd"));
   KVMLET_ASSIGN_OR_RETURN(const auto rom, spec.TakeOptionalBool("rom"));
   vfio.rom = rom.value_or(true);
   KVMLET_ASSIGN_OR_RETURN(vfio.rom_file, TakeText(spec, "romfile"));

@@ -22,7 +22,7 @@ absl::StatusOr<Json> Add(MachineControl& machine,
       .vf = std::nullopt,
       .vf_token = arguments.MaybeString("vf-token").value_or(""),
       .vf_token_file = arguments.MaybeString("vf-token-file").value_or(""),
-      .iommufd = arguments.MaybeBoolean("iommufd").value_or(false),
+      .iommufd = arguments.MaybeBoolean("iommufd"),
       .rom = arguments.MaybeUnsigned("rombar").value_or(1) != 0,
       .rom_file = arguments.MaybeString("romfile").value_or("")};
   if (request.driver != "vfio-pci") {

@@ -55,7 +55,7 @@ struct PlugRequest {
   std::optional<uint32_t> vf;
   std::string vf_token;
   std::string vf_token_file;
-  bool iommufd = false;
+  std::optional<bool> iommufd;
   bool rom = true;
   std::string rom_file;
 };

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <fstream>
 
 #include "absl/strings/str_cat.h"
 #include "devices/vfio/host_device.h"
@@ -250,6 +252,44 @@ TEST_P(IommufdTest, KernelsThatTakeNoTokenAreNamed) {
   EXPECT_THAT(Refusal(vf_, kToken), HasSubstr("6.17 to 6.18.2"));
   kernel_.Fail(kBindIommufd, EINVAL);
   EXPECT_THAT(Refusal(vf_, kToken), HasSubstr("leave iommufd out"));
+}
+
+TEST_P(IommufdTest, InterfaceHasItsOwnSwitchForUnsafeInterrupts) {
+  kernel_.Fail(kBindIommufd, EPERM);
+  EXPECT_THAT(
+      Refusal(vf_),
+      HasSubstr("/sys/module/iommufd/parameters/allow_unsafe_interrupts"));
+  DeviceFacts facts = kernel_.FactsOf(vf_);
+  facts.members = {{.bdf = sibling_.bdf, .driver = "vfio-pci"}};
+  kernel_.Fail(kBindIommufd, EPERM);
+  const auto handle = space_->Open(facts, {});
+  EXPECT_THAT(std::string(handle.status().message()),
+              HasSubstr("group 7 belongs to somebody else"));
+}
+
+// The kernel says EINVAL of a device that is open by its own file, and EBUSY of
+// one that is open by its group's.
+TEST_P(IommufdTest, WhoHasTheDeviceIsNamed) {
+  const std::string proc =
+      ::testing::TempDir() + "/proc-" + std::to_string(::getpid());
+  const auto held = [&](const std::string& file, int error) {
+    std::filesystem::create_directories(proc + "/4711/fd");
+    std::ofstream(proc + "/4711/comm") << "qemu\n";
+    std::filesystem::create_symlink(file, proc + "/4711/fd/9");
+    const auto space = MakeIommufd(
+        {.calls = kernel_, .paths = {.proc = proc}, .kvm = &kernel_});
+    kernel_.Fail(kBindIommufd, error);
+    const auto handle = space->Open(kernel_.FactsOf(vf_), {});
+    EXPECT_EQ(ExitStatusFor(handle.status()), 71);
+    std::filesystem::remove_all(proc);
+    return std::string(handle.status().message());
+  };
+  const std::string device = "/dev/vfio/devices/" + vf_.cdev;
+  EXPECT_THAT(held(device, EINVAL),
+              HasSubstr(device + " is held by process 4711 (qemu)"));
+  EXPECT_THAT(held("/dev/vfio/7", EBUSY),
+              HasSubstr("/dev/vfio/7 is held by process 4711 (qemu)"));
+  EXPECT_THAT(held("/dev/null", EINVAL), HasSubstr("cannot be used"));
 }
 
 TEST_P(IommufdTest, FreshTokenIsSetAfterwardsWhereBindTakesNone) {

@@ -128,6 +128,29 @@ TEST_F(SysfsTest, HoldersOfAFileAreNamed) {
   EXPECT_THAT(std::string(busy.message()), HasSubstr("process 4711 (qemu)"));
 }
 
+// The group's interface where it is there, whatever else is.
+TEST_F(SysfsTest, InterfaceIsTheOneThatTheHostOffers) {
+  HostPaths paths = Paths();
+  paths.dev = root_ + "/dev";
+  const auto add = [&paths](const std::string& name) {
+    std::ofstream(paths.dev + name) << "";
+  };
+  fs::create_directories(paths.dev + "/vfio/devices");
+  const DeviceFacts facts = Facts("0000:01:10.2");
+  EXPECT_FALSE(OnlyIommufd(paths, facts));
+  add("/iommu");
+  EXPECT_FALSE(OnlyIommufd(paths, facts));
+  add("/vfio/devices/vfio3");
+  EXPECT_TRUE(OnlyIommufd(paths, facts));
+  add("/vfio/8");
+  EXPECT_TRUE(OnlyIommufd(paths, facts)) << "a group, and no container";
+  add("/vfio/vfio");
+  EXPECT_FALSE(OnlyIommufd(paths, facts));
+  fs::remove(paths.dev + "/vfio/8");
+  EXPECT_TRUE(OnlyIommufd(paths, facts)) << "a container, and no group";
+  EXPECT_FALSE(OnlyIommufd(paths, Facts("0000:02:00.0"))) << "no device file";
+}
+
 TEST(DeviceNameTest, FormsOfAName) {
   EXPECT_EQ(*ParseDeviceName("0000:01:10.0"), "0000:01:10.0");
   EXPECT_EQ(*ParseDeviceName("01:1F.7"), "0000:01:1f.7");

@@ -98,7 +98,8 @@ void ExpectSameDevices(const VmConfig& a, const VmConfig& b) {
   ASSERT_EQ(b.vfio.size(), 2u);
   EXPECT_EQ(a.vfio[0].device, b.vfio[0].device);
   EXPECT_EQ(a.vfio[1].vf_token_file, b.vfio[1].vf_token_file);
-  EXPECT_TRUE(a.vfio[1].iommufd && b.vfio[1].iommufd);
+  EXPECT_EQ(a.vfio[1].iommufd, true);
+  EXPECT_EQ(b.vfio[1].iommufd, true);
   EXPECT_EQ(a.vfio[1].rom_file, "r");
   EXPECT_EQ(a.vfio[1].rom_file, b.vfio[1].rom_file);
   EXPECT_EQ(a.vfio[1].id, b.vfio[1].id);

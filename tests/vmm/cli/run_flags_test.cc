@@ -259,7 +259,17 @@ TEST(RunFlagsTest, DevicesThatASchedulerAssigned) {
 TEST(RunFlagsTest, OneDeviceTwiceOrTwoInterfacesAreRefused) {
   EXPECT_FALSE(ParseWith({"--vfio", "01:10.0", "--vfio", "01:10.0"}).ok());
   EXPECT_FALSE(
-      ParseWith({"--vfio", "01:10.0,iommufd", "--vfio", "01:10.2"}).ok());
+      ParseWith({"--vfio", "01:10.0,iommufd", "--vfio", "01:10.2,iommufd=off"})
+          .ok());
+}
+
+TEST(RunFlagsTest, InterfaceOfADeviceIsTheHostsUnlessOneIsNamed) {
+  const auto config = ParseWith({"--vfio", "01:10.0", "--vfio",
+                                 "01:10.2,iommufd=off", "--vfio", "01:10.4"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->vfio[0].iommufd, std::nullopt);
+  EXPECT_EQ(config->vfio[1].iommufd, false);
+  EXPECT_EQ(ParseWith({"--vfio", "01:10.0,iommufd"})->vfio[0].iommufd, true);
 }
 
 TEST(RunFlagsTest, SerialOfEachKind) {

@@ -45,7 +45,7 @@ TEST_F(DeviceCommandsTest, AddTakesWhatVfioTakes) {
   EXPECT_EQ(request.vf, 3u);
   EXPECT_EQ(request.vf_token, "");
   EXPECT_EQ(request.vf_token_file, "secret");
-  EXPECT_TRUE(request.iommufd);
+  EXPECT_EQ(request.iommufd, true);
   EXPECT_FALSE(request.rom);
   EXPECT_EQ(request.rom_file, "r");
 }
