@@ -163,6 +163,35 @@ check_memory_limit() {
     accepted
 }
 
+# interface_of FLAG: by which file a guest's device is reached.
+interface_of() {
+    rm -f qmp
+    KVMLET=$HOST_KVMLET kv_start --kernel "$HANG" --memory 16M --qmp unix:qmp --vfio "$1"
+    wait_socket qmp
+    find "/proc/$KV_PID/fd" -printf '%l\n' | grep -Ex '/dev/iommu|/dev/vfio/vfio' >interface
+    kill "$KV_PID"
+    kv_wait
+    cat interface
+}
+
+# A device is opened by its group's file where there is one, by its own where there is not, or as the user says.
+check_interface() {
+    needs_vfio
+    [ -c /dev/iommu ] || skip "this kernel has no /dev/iommu, the one of 'scripts/lab --kernel iommufd' has"
+    bind_to "$NVME" vfio-pci
+    assert_equal "the interface" "$(interface_of "$NVME")" /dev/vfio/vfio
+    assert_equal "the one that was asked for" "$(interface_of "$NVME,iommufd")" /dev/iommu
+    mv /dev/vfio/vfio /dev/vfio/away
+    assert_equal "the only one" "$(interface_of "$NVME")" /dev/iommu
+    KVMLET=$HOST_KVMLET tiny --vfio "$NVME,iommufd=off"
+    mv /dev/vfio/away /dev/vfio/vfio
+    refused 69 '/dev/vfio/vfio does not exist'
+    mv /dev/iommu /dev/away
+    KVMLET=$HOST_KVMLET tiny --vfio "$NVME,iommufd"
+    mv /dev/away /dev/iommu
+    refused 69 '/dev/iommu does not exist.*CONFIG_IOMMUFD'
+}
+
 # Devices come and go: the host keeps nothing of it. ROUNDS=100 for a long run: scripts/lab --nvme --
 # env ROUNDS=100 LAB_OUT=build tests/boot/run-inside vfio rounds
 check_rounds() {
@@ -184,3 +213,4 @@ both_test removal check_removal "echo 0 >/sys/bus/pci/devices/$NIC/sriov_numvfs"
 long_test removal-pf check_removal "echo $NIC >/sys/bus/pci/drivers/vfio-pci/unbind"
 both_test memory-limit check_memory_limit
 both_test rounds check_rounds
+long_test interface check_interface
