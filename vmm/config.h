@@ -87,8 +87,8 @@ struct VfioConfig {
   std::string vf_token_file;
   int vf_token_fd = -1;
   std::optional<bool> iommufd;  // unset: the interface that the host offers
-  bool rom = true;       // the guest finds the expansion ROM
-  std::string rom_file;  // in place of the device's own
+  bool rom = true;              // the guest finds the expansion ROM
+  std::string rom_file;         // in place of the device's own
 };
 
 enum class SerialKind { kStdio, kFile, kUnix, kPty, kNull };
