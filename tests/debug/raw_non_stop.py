@@ -211,12 +211,15 @@ class NonStop(RawTest):
         monitor, client = self.non_stop(ENDING, "--cpus", "2")
         self.assertEqual(self.ask(client, "vCont;t:p1.2"), "OK")
         self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
+        # Most often it ends before the first is confirmed.
         time.sleep(0.3)
-        self.assertEqual([stop[:4] for stop in self.event(client)],
-                         ["T00t", "W07;"])
+        stops = self.event(client)
+        if len(stops) == 1:
+            stops += self.event(client)
+        self.assertEqual([stop[:4] for stop in stops], ["T00t", "W07;"])
         self.assertEqual(monitor.wait(), 7)
 
-    def test_a_client_that_does_not_fetch_the_end_holds_nothing_up(self):
+    def test_a_client_that_does_not_fetch_the_end_is_not_waited_for_long(self):
         monitor, client = self.non_stop(ENDING)
         self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
         self.assertEqual(monitor.wait(), 7)
@@ -239,6 +242,7 @@ class NonStop(RawTest):
         self.assertEqual([stop[:15] for stop in self.event(client)],
                          ["T0bthread:p1.1;", "T00thread:p1.2;"])
         self.assertEqual(self.ask(client, "vCont;c:p1.1"), "OK")
+        self.assertEqual(self.event(client), ["X06;process:1"])
         self.assertEqual(monitor.wait(), 81)
 
     def test_an_exit_that_is_caught(self):

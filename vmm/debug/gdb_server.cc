@@ -21,7 +21,7 @@ constexpr size_t kMostQueued = 1 << 20;
 // Of a client that is gone; a socket holds less than so many reads.
 constexpr int kLastReads = 256;
 // A client in non-stop fetches the news of the end.
-constexpr std::chrono::seconds kLongestEnd{1};
+constexpr std::chrono::seconds kLongestEnd{5};
 constexpr int kEndPause = 20;  // ms
 
 bool HungUp(int fd) {
