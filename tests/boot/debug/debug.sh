@@ -264,7 +264,7 @@ run_test running check_running
 run_test boot check_boot
 both_test modules check_modules
 both_test catch check_catch
-both_test non-stop check_non_stop
+long_test non-stop check_non_stop
 run_test core check_core
-run_test drgn check_drgn
-run_test symbols check_symbols
+both_test drgn check_drgn
+both_test symbols check_symbols

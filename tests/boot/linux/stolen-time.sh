@@ -59,4 +59,4 @@ check_stolen() {
     assert_status 0
 }
 
-run_test stolen-time check_stolen
+both_test stolen-time check_stolen

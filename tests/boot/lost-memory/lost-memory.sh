@@ -231,7 +231,7 @@ check_injected() {
     assert_status 0
 }
 
-run_test lost-injected check_injected
+both_test lost-injected check_injected
 long_test lost-one-cpu check_survives 1
 run_test lost-two-cpus check_survives 2
 long_test lost-anonymous check_backing ''

@@ -129,7 +129,7 @@ check_refused() {
 }
 
 run_test pmem-killed check_killed
-both_test pmem-read-only check_read_only
+long_test pmem-read-only check_read_only
 run_test pmem-huge check_huge
-run_test pmem-flush check_flush
-run_test pmem-refused check_refused
+both_test pmem-flush check_flush
+both_test pmem-refused check_refused

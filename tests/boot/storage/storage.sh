@@ -83,7 +83,7 @@ check_discard() {
 }
 
 run_test kill-9 check_kill ''
-both_test kill-9-direct check_kill ,direct,queues=2
+long_test kill-9-direct check_kill ,direct,queues=2
 run_test read-only check_read_only
 run_test locked check_locked
 run_test several check_several

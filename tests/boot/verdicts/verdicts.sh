@@ -118,22 +118,22 @@ check_power_button() {
 
 both_test exit-0 check_exit 0 0
 run_test exit-7 check_exit 7 7
-both_test exit-255 check_exit 63 255
+long_test exit-255 check_exit 63 255
 run_test verdict-text check_verdict_text
 run_test exit-device check_exit_device
 run_test poweroff check_poweroff
 run_test panic check_panic
-run_test early-panic check_early_panic
-run_test reboot-exit check_reboot_exit "$RESET_DOOR"
+both_test early-panic check_early_panic
+both_test reboot-exit check_reboot_exit "$RESET_DOOR"
 run_test reboot check_reboot
 if [ "$ARCH" = x86_64 ]; then
-    run_test reboot-exit-acpi check_reboot_exit acpi-reset --append reboot=a
+    long_test reboot-exit-acpi check_reboot_exit acpi-reset --append reboot=a
     run_test reboot-by-keyboard-controller check_reboot --append 'reboot=k'
-    run_test reboot-by-pci check_reboot --append 'reboot=p'
+    long_test reboot-by-pci check_reboot --append 'reboot=p'
     run_test triple-fault check_triple_fault
 fi
 run_test timeout check_timeout
 run_test idle-timeout check_idle_timeout
 run_test sigterm check_signal TERM 143
-both_test sigint check_signal INT 130
+long_test sigint check_signal INT 130
 run_test power-button check_power_button

@@ -142,4 +142,4 @@ run_test plug check_plug
 run_test reset-takes check_reset_takes
 run_test taken-back check_taken_back "echo 0 >/sys/bus/pci/devices/$NIC/sriov_numvfs"
 long_test taken-back-pf check_taken_back "echo $NIC >/sys/bus/pci/drivers/igb/unbind"
-run_test forced check_forced
+long_test forced check_forced

@@ -86,4 +86,4 @@ check_limit() {
 }
 
 both_test locked-memory-follows check_follow
-both_test limit check_limit
+long_test limit check_limit

@@ -33,4 +33,4 @@ check_vf_settings() {
     assert_equal 'what is left to restore' "$(cat state)" ''
 }
 
-both_test vf-settings check_vf_settings
+long_test vf-settings check_vf_settings

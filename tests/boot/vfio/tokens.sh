@@ -211,6 +211,6 @@ both_test in-use check_in_use
 both_test fresh check_fresh
 both_test removal check_removal "echo 0 >/sys/bus/pci/devices/$NIC/sriov_numvfs"
 long_test removal-pf check_removal "echo $NIC >/sys/bus/pci/drivers/vfio-pci/unbind"
-both_test memory-limit check_memory_limit
-both_test rounds check_rounds
+long_test memory-limit check_memory_limit
+long_test rounds check_rounds
 long_test interface check_interface
