@@ -78,9 +78,7 @@ void Debugger::Freeze() {
 }
 
 size_t Debugger::SomeResumed() const {
-  const auto resumed = [this](size_t i) {
-    return vcpus_[i]->action().kind != VcpuAction::Kind::kStay;
-  };
+  const auto resumed = [this](size_t i) { return !held(i); };
   if (report_.vcpu < vcpus_.size() && resumed(report_.vcpu)) {
     return report_.vcpu;
   }
@@ -211,8 +209,7 @@ void Debugger::HandleStop(size_t vcpu, uint64_t generation) {
 bool Debugger::TellAnother() {
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     const std::optional<VcpuStop> stop = vcpus_[i]->stop();
-    if (!stop || stop->reason == VcpuStop::Reason::kPassing ||
-        vcpus_[i]->action().kind == VcpuAction::Kind::kStay) {
+    if (!stop || stop->reason == VcpuStop::Reason::kPassing || held(i)) {
       continue;
     }
     TellStop(i, *stop);
@@ -235,8 +232,7 @@ bool Debugger::IsPending(const VcpuStop& stop) const {
 bool Debugger::TellPending() {
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     const std::optional<VcpuStop> stop = vcpus_[i]->stop();
-    if (!stop || vcpus_[i]->action().kind == VcpuAction::Kind::kStay ||
-        !IsPending(*stop)) {
+    if (!stop || held(i) || !IsPending(*stop)) {
       continue;
     }
     TellStop(i, *stop);
@@ -245,20 +241,35 @@ bool Debugger::TellPending() {
   return false;
 }
 
-void Debugger::Resume(std::vector<VcpuAction> actions) {
-  CHECK(stopped_);
-  CHECK_EQ(actions.size(), vcpus_.size());
-  if (std::exchange(crashed_, false)) return target_.EndCrashed();
+// False when a crash is there to be told, or has been and ends the machine.
+bool Debugger::TakeActions(const std::vector<VcpuAction>& actions) {
+  if (std::exchange(crashed_, false)) {
+    target_.EndCrashed();
+    return false;
+  }
   for (size_t i = 0; i < vcpus_.size(); ++i) {
     vcpus_[i]->set_action(actions[i]);
   }
-  if (pending_crash_) {
-    crashed_ = true;
-    StopReport report = *std::exchange(pending_crash_, std::nullopt);
-    if (held(report.vcpu)) report.vcpu = SomeResumed();
-    return Tell(report);
+  if (!pending_crash_) return true;
+  StopReport report = *std::exchange(pending_crash_, std::nullopt);
+  if (held(report.vcpu)) report.vcpu = SomeResumed();
+  TellCrash(report);
+  return false;
+}
+
+void Debugger::TellCrash(const StopReport& report) {
+  crashed_ = true;
+  if (non_stop_) {
+    TellAllStand(report);
+  } else {
+    Tell(report);
   }
-  if (TellPending()) return;
+}
+
+void Debugger::Resume(std::vector<VcpuAction> actions) {
+  CHECK(stopped_);
+  CHECK_EQ(actions.size(), vcpus_.size());
+  if (!TakeActions(actions) || TellPending()) return;
   stopped_ = false;
   AskAgain();
   Start();
@@ -269,7 +280,7 @@ void Debugger::Start() {
   if (breakpoints_.any_patched() && StartLifted()) return;
   ForgetSpaces();
   for (size_t i = 0; i < vcpus_.size(); ++i) {
-    if (vcpus_[i]->action().kind != VcpuAction::Kind::kStay) Launch(i);
+    if (!held(i)) Launch(i);
   }
 }
 
@@ -346,12 +357,7 @@ bool Debugger::OnCrash(DebugSignal signal, size_t vcpu, bool wait_for_client) {
   }
   Freeze();
   lifted_.reset();
-  crashed_ = true;
-  if (non_stop_) {
-    TellCrash(report);
-  } else {
-    Tell(report);
-  }
+  TellCrash(report);
   return true;
 }
 

@@ -160,7 +160,9 @@ class Debugger {
   bool TellAnother();
   void AskAgain();
   void Relaunch(size_t vcpu);
+  bool TakeActions(const std::vector<VcpuAction>& actions);
   void TellCrash(const StopReport& report);
+  void TellAllStand(const StopReport& report);
   void StopAfterReset(size_t vcpu);
   void Start();
   bool StartLifted();

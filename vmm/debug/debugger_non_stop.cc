@@ -2,8 +2,6 @@
 // vCPUs that stop and go on each for itself. Whatever happens is looked at
 // while all of them stand, as it is without non-stop; those that the client has
 // not stopped go on afterwards.
-#include <utility>
-
 #include "vmm/debug/debugger.h"
 
 namespace kvmlet {
@@ -57,22 +55,13 @@ void Debugger::ResumeSome(const std::vector<VcpuAction>& actions) {
     any = any || (held(i) && actions[i].kind != VcpuAction::Kind::kStay);
   }
   if (!any) return;
-  if (std::exchange(crashed_, false)) return target_.EndCrashed();
-  for (size_t i = 0; i < vcpus_.size(); ++i) {
-    vcpus_[i]->set_action(actions[i]);
-  }
-  if (pending_crash_) {
-    crashed_ = true;
-    StopReport report = *std::exchange(pending_crash_, std::nullopt);
-    if (held(report.vcpu)) report.vcpu = SomeResumed();
-    return TellCrash(report);
-  }
+  if (!TakeActions(actions)) return;
   AskAgain();
   Release();
 }
 
-// With one the others stand too.
-void Debugger::TellCrash(const StopReport& report) {
+// With a crash the others stand too.
+void Debugger::TellAllStand(const StopReport& report) {
   vcpus_[report.vcpu]->set_action({});
   Tell(report);
   for (size_t i = 0; i < vcpus_.size(); ++i) HoldVcpu(i, DebugSignal::kNone);

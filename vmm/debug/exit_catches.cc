@@ -4,7 +4,6 @@
 #include <linux/kvm.h>
 
 #include <algorithm>
-#include <string_view>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -67,16 +66,6 @@ std::optional<uint32_t> ReasonOf(std::string_view name) {
   return std::nullopt;
 }
 
-std::optional<uint64_t> NumberOf(std::string_view text) {
-  uint64_t value = 0;
-  const absl::string_view digits(text.data(), text.size());
-  const bool good = absl::StartsWith(digits, "0x")
-                        ? absl::SimpleHexAtoi(digits, &value)
-                        : absl::SimpleAtoi(digits, &value);
-  if (!good) return std::nullopt;
-  return value;
-}
-
 // FIRST[-LAST]
 bool TakeRange(const std::string& word, ExitCatch& wanted) {
   const size_t dash = word.find('-');
@@ -91,6 +80,16 @@ bool TakeRange(const std::string& word, ExitCatch& wanted) {
 }
 
 }  // namespace
+
+std::optional<uint64_t> NumberOf(std::string_view text) {
+  uint64_t value = 0;
+  const absl::string_view digits(text.data(), text.size());
+  const bool good = absl::StartsWith(digits, "0x")
+                        ? absl::SimpleHexAtoi(digits, &value)
+                        : absl::SimpleAtoi(digits, &value);
+  if (!good) return std::nullopt;
+  return value;
+}
 
 std::string ExitCatch::Text() const {
   std::string text = ExitReasonName(reason);

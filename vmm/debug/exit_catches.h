@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -55,6 +56,9 @@ class ExitCatches {
   std::map<uint32_t, ExitCatch> catches_;
   uint32_t next_ = 1;
 };
+
+// A number as people type it at `monitor`: decimal, or hexadecimal after 0x.
+std::optional<uint64_t> NumberOf(std::string_view text);
 
 // The exit that the vCPU made, once it was answered: "io write of 1 byte at
 // 0x3f8: 0x41".

@@ -5,8 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -28,12 +26,7 @@ MonitorResult Wrong(std::string text) {
 
 std::optional<uint64_t> Number(const Call& call, size_t at) {
   if (at >= call.words.size()) return std::nullopt;
-  uint64_t value = 0;
-  const bool hex = absl::StartsWith(call.words[at], "0x");
-  const bool good = hex ? absl::SimpleHexAtoi(call.words[at], &value)
-                        : absl::SimpleAtoi(call.words[at], &value);
-  if (!good) return std::nullopt;
-  return value;
+  return NumberOf(call.words[at]);
 }
 
 MonitorResult Caps(const Call& call) {
